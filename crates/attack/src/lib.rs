@@ -1,0 +1,18 @@
+//! Cheating provers: the forgeries we know of, written out against the real building blocks.
+//!
+//! Each works against a weaker form of the argument. They are kept for two reasons: the soundness suite runs them
+//! against the real verifier, which must refuse them, and against the weaker one, with a challenge switched off or its
+//! equations added up, which must accept them (so that we know the attack bites and the test can fail); and the demo
+//! shows one of them to whoever wants to see a forged proof refused.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`product`] | a false product against product equations that are added up into one |
+//! | [`session`] | two forgeries against an opening that adds scratch commitments without powers of theta |
+//!
+//! The crate stands above `prove`. Nothing but the demo and tests uses it.
+
+#![forbid(unsafe_code)]
+
+pub mod product;
+pub mod session;

@@ -1,0 +1,30 @@
+//! The provers: registration of an adapter, and the one proof of a session.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`secret`] | [`secret::AdapterSecret`]: the seed all blinds of an adapter come from |
+//! | [`randomness`] | masks from operating-system randomness, the adapter's secret and the transcript together |
+//! | [`scratch`] | scratch commitments: values on slots, each commitment with a fresh blind |
+//! | [`tables`] | the tables of a sumcheck of degree two, its rounds and its folding |
+//! | [`opened`] | the vector that the one opening of a session opens |
+//! | [`opening`] | the masked opening, fast and compact |
+//! | [`product`] | the product proof |
+//! | [`projection`] | the tables that activations and weights come down to |
+//! | [`registration`] | manifest, commitment list and registration proof |
+//! | [`session`] | the session prover |
+//!
+//! It stands above `verify` and takes the order of messages, the layout and the forms from there. Provers run in
+//! variable time on the contributor's own machine; nothing secret is sent but in blinded or masked form.
+
+#![forbid(unsafe_code)]
+
+pub mod opened;
+pub mod opening;
+pub mod product;
+pub mod projection;
+pub mod randomness;
+pub mod registration;
+pub mod scratch;
+pub mod secret;
+pub mod session;
+pub mod tables;

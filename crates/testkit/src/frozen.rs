@@ -1,0 +1,71 @@
+//! The frozen sessions under `testdata/frozen-proofs`: proofs of version 1 that must verify for ever.
+
+use std::path::{Path, PathBuf};
+
+use lorica_argument::opening::OpeningMode;
+use lorica_relation::rows::StreamIndex;
+use lorica_transcript::{Call, ModuleHeader, Role, StreamPlan, TranscriptPlan, TranscriptWriter};
+
+use crate::adapter::AdapterFixture;
+use crate::session::SessionFixture;
+
+/// The folder of the frozen session of version 1.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/frozen-proofs/v1")
+}
+
+/// The fixtures that the frozen session was made from: modules of different shapes, one shared stream, one module that was
+/// never called.
+pub fn fixtures() -> (AdapterFixture, SessionFixture) {
+    let adapter = AdapterFixture::new(&[(6, 10, 2), (6, 4, 3), (9, 3, 1), (5, 5, 1)], 2026);
+    let session = SessionFixture::new(&adapter, &[(&[0, 1], 5), (&[2], 2)], 11);
+    (adapter, session)
+}
+
+/// Writes the frozen session to a folder: as a user's session folder, with a proof for each opening.
+pub fn write(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let (adapter, session) = fixtures();
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(folder.join("manifest.json"), &adapter.registered.manifest)?;
+    std::fs::write(folder.join("commitments.bin"), &adapter.registered.commitments)?;
+    std::fs::write(folder.join("registration.bin"), &adapter.registered.proof)?;
+    std::fs::write(folder.join("pin.txt"), format!("{}\n", adapter.pinned.digest()))?;
+    for (name, mode) in [("proof-fast.bin", OpeningMode::Fast), ("proof-compact.bin", OpeningMode::Compact)] {
+        std::fs::write(folder.join(name), session.prove(&adapter, mode, 12))?;
+    }
+    let plan = TranscriptPlan {
+        session: session.session,
+        manifest: adapter.pinned.digest(),
+        role: Role::User,
+        modules: adapter
+            .pinned
+            .manifest()
+            .modules
+            .iter()
+            .map(|module| ModuleHeader { name: module.name.clone(), outputs: module.outputs })
+            .collect(),
+        streams: session
+            .streams
+            .iter()
+            .map(|stream| StreamPlan { modules: stream.modules.clone(), width: stream.width })
+            .collect(),
+    };
+    let mut writer = TranscriptWriter::create(
+        &folder.join("transcript"),
+        &plan,
+        lorica_transcript::writer::DEFAULT_WINDOW_BYTES,
+    )?;
+    for (index, (shape, stream)) in session.streams.iter().zip(&session.rows.streams).enumerate() {
+        let deltas: Vec<Vec<i64>> =
+            shape.modules.iter().map(|module| session.rows.modules[module.0].values.clone()).collect();
+        writer.append_call(&Call {
+            stream: StreamIndex(index),
+            index: index as u64,
+            inputs: &stream.values,
+            exponents: &stream.exponents,
+            deltas: &deltas,
+        })?;
+    }
+    writer.finish()?;
+    Ok(())
+}

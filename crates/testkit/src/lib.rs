@@ -1,0 +1,17 @@
+//! Fixtures for tests: random adapters with their registrations, random sessions, a small deterministic generator, and
+//! the bodies of the fuzz targets.
+//!
+//! Development only: no crate depends on it but for its tests and benchmarks.
+
+#![forbid(unsafe_code)]
+
+pub mod adapter;
+pub mod evidence;
+pub mod frozen;
+pub mod fuzz;
+pub mod mutate;
+pub mod random;
+pub mod session;
+pub mod simulator;
+pub mod tamper;
+pub mod transcript;

@@ -1,0 +1,101 @@
+//! Version 1 for ever: what was proven then verifies now, and nothing about its making has changed.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+
+use lorica_relation::digests::SessionDigests;
+use lorica_testkit::frozen;
+use lorica_transcript::TranscriptReader;
+use lorica_verify::verdict::{
+    Check, Evidence, Outcome, RecordedModule, RecordedStream, SessionRecord, judge,
+};
+
+struct Frozen {
+    manifest: Vec<u8>,
+    commitments: Vec<u8>,
+    registration: Vec<u8>,
+    reader: TranscriptReader,
+}
+
+fn frozen() -> Frozen {
+    let folder = frozen::folder();
+    let read = |name: &str| fs::read(folder.join(name)).unwrap();
+    Frozen {
+        manifest: read("manifest.json"),
+        commitments: read("commitments.bin"),
+        registration: read("registration.bin"),
+        reader: TranscriptReader::open(&folder.join("transcript")).unwrap(),
+    }
+}
+
+impl Frozen {
+    fn evidence<'a>(&'a self, proof: &'a [u8]) -> Evidence<'a> {
+        let header = self.reader.header();
+        let streams = self.reader.streams().iter().zip(&header.streams);
+        Evidence {
+            pin: fs::read_to_string(frozen::folder().join("pin.txt")).unwrap().trim().parse().unwrap(),
+            manifest: &self.manifest,
+            commitments: &self.commitments,
+            registration: &self.registration,
+            record: SessionRecord {
+                manifest: header.manifest,
+                session: header.session,
+                calls: header.calls,
+                modules: header
+                    .modules
+                    .iter()
+                    .map(|module| RecordedModule { name: module.name.clone(), outputs: module.outputs })
+                    .collect(),
+                streams: streams
+                    .map(|(shape, stream)| RecordedStream { shape: shape.clone(), calls: stream.calls })
+                    .collect(),
+                digests: SessionDigests {
+                    streams: header.digests.streams.clone(),
+                    modules: header.digests.modules.clone(),
+                },
+                rows: &self.reader,
+            },
+            proof,
+            loss: None,
+        }
+    }
+}
+
+#[test]
+fn both_frozen_proofs_verify() {
+    let frozen = frozen();
+    for name in ["proof-fast.bin", "proof-compact.bin"] {
+        let proof = fs::read(frozen::folder().join(name)).unwrap();
+        let verdict = judge(&frozen.evidence(&proof)).unwrap();
+        assert_eq!((verdict.verdict, verdict.reason), (Outcome::Valid, None), "{name}");
+        assert_eq!(verdict.coverage.never_called.len(), 1);
+        let mut changed = proof.clone();
+        let middle = changed.len() / 2;
+        changed[middle] ^= 1;
+        let reason = judge(&frozen.evidence(&changed)).unwrap().reason.unwrap();
+        assert!(matches!(reason.check, Check::Proof | Check::ProofFormat), "{reason:?}");
+    }
+}
+
+/// The same seeds make the same bytes: registration, hashing, challenges and provers are what they were.
+#[test]
+fn the_frozen_session_is_made_again_bit_by_bit() {
+    let again = tempfile::tempdir().unwrap();
+    frozen::write(again.path()).unwrap();
+    let files = [
+        "manifest.json",
+        "commitments.bin",
+        "registration.bin",
+        "pin.txt",
+        "proof-fast.bin",
+        "proof-compact.bin",
+        "transcript/transcript.json",
+        "transcript/rows-00001.safetensors",
+    ];
+    for name in files {
+        let (old, new) =
+            (fs::read(frozen::folder().join(name)).unwrap(), fs::read(again.path().join(name)).unwrap());
+        assert_eq!(old, new, "{name}");
+    }
+}
