@@ -1,0 +1,124 @@
+//! A model's folder, opened once: its configuration parsed, its weight files mapped.
+//!
+//! Identity and weights taken from one [`ModelFolder`] are those of the same files.
+
+use std::path::{Path, PathBuf};
+
+use lorica_tensor::Digest;
+
+use crate::{
+    config::{Fields, ModelConfig},
+    error::ModelError,
+    family::Family,
+    linear::ModuleInfo,
+    model::BaseModel,
+    progress::Progress,
+    weights::{Content, Loader, WeightFiles},
+};
+
+/// What tells one base model from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseIdentityParts {
+    /// The decoder family, `gpt2` or `llama`.
+    pub family: String,
+    /// SHA-256 of the fields of `config.json` that change the forward pass, as canonical JSON. Other fields,
+    /// their order and defaults written out or left out make no difference.
+    pub config: Digest,
+    /// SHA-256 of the JSON list `[[name,type,shape,BLAKE3 of the bytes],...]` of all tensors in the order of their
+    /// names, so that it does not matter how they are divided into files. A renamed tensor is another model.
+    pub weights: Digest,
+}
+
+/// An open folder as Hugging Face lays it out: `config.json` and safetensors files.
+pub struct ModelFolder {
+    path: PathBuf,
+    family: Family,
+    config: ModelConfig,
+    weights: WeightFiles,
+}
+
+impl ModelFolder {
+    /// Reads `config.json` (and `generation_config.json` where there is one) and opens the weight files. No
+    /// weights are read yet.
+    ///
+    /// # Errors
+    /// Missing or malformed files, and any field that asks for a computation that is not implemented.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        if !path.is_dir() {
+            return Err(ModelError::NoFolder { path: path.to_owned() });
+        }
+        let fields = Fields::read(&path.join("config.json"))?;
+        let family = Family::read(&fields)?;
+        let config = family.config(end_of_text(path, &fields)?);
+        let weights = WeightFiles::open(path)?;
+        Ok(Self { path: path.to_owned(), family, config, weights })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The decoder family, `gpt2` or `llama`.
+    pub fn family(&self) -> &'static str {
+        self.family.name()
+    }
+
+    /// Sizes and end-of-text tokens.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Digests configuration and weights. The weights are streamed from disk; progress is in bytes.
+    ///
+    /// # Errors
+    /// A configuration or tensor that cannot be read.
+    pub fn identity(&self, progress: &mut dyn FnMut(Progress)) -> Result<BaseIdentityParts, ModelError> {
+        let canonical = serde_json::to_vec(&self.family)
+            .map_err(|source| ModelError::Json { path: self.path.join("config.json"), source })?;
+        Ok(BaseIdentityParts {
+            family: self.family().to_owned(),
+            config: Digest::sha256(&canonical),
+            weights: self.weights.digest(progress)?,
+        })
+    }
+
+    /// Reads the weights, as single-precision floats. Progress is in bytes.
+    ///
+    /// # Errors
+    /// Tensors that are missing, unexpected, of another shape or type, or not finite.
+    pub fn load(&self, progress: &mut dyn FnMut(Progress)) -> Result<BaseModel, ModelError> {
+        let architecture = self.family.load(Loader::new(&self.weights, Content::Weights, progress))?;
+        Ok(BaseModel::new(self.family(), self.config.clone(), architecture))
+    }
+
+    /// The linear hook points in the order of the forward pass, as [`BaseModel::modules`] gives them, from names and
+    /// shapes alone: no weights are read, whatever the size of the model.
+    ///
+    /// # Errors
+    /// Tensors that are missing, unexpected or of another shape.
+    pub fn modules(&self) -> Result<Vec<ModuleInfo>, ModelError> {
+        let mut ignored = |_| ();
+        Ok(self.family.load(Loader::new(&self.weights, Content::Shapes, &mut ignored))?.modules())
+    }
+}
+
+/// `generation_config.json` has the last word on where a text ends, as in transformers.
+fn end_of_text(folder: &Path, config: &Fields) -> Result<Vec<u32>, ModelError> {
+    let path = folder.join("generation_config.json");
+    if path.exists() {
+        let generation = Fields::read(&path)?;
+        if generation.has("eos_token_id") {
+            return generation.token_ids("eos_token_id");
+        }
+    }
+    config.token_ids("eos_token_id")
+}
+
+/// Digests the model in a folder; see [`ModelFolder::identity`].
+///
+/// # Errors
+/// As [`ModelFolder::open`] and [`ModelFolder::identity`].
+pub fn identity(path: &Path, progress: &mut dyn FnMut(Progress)) -> Result<BaseIdentityParts, ModelError> {
+    ModelFolder::open(path)?.identity(progress)
+}
