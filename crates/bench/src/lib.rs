@@ -1,0 +1,22 @@
+//! Benchmarks of the product's own paths, as the command runs them.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`session`] | compute, prove and verify one synthetic session |
+//! | [`float`] | the same product in f32, to compare with |
+//! | [`stopwatch`] | the clock |
+//! | [`machine`] | resident memory, the processor |
+//! | [`summary`] | stored results as a page with a table and a plot |
+//! | [`noise`] | synthetic weights and activations |
+//!
+//! The crate stands above `prove`, `verify` and `transcript`, beside the command line that prints its figures. Machines are
+//! noisy: within a run the steps take turns, and what counts are their ratios.
+
+#![forbid(unsafe_code)]
+
+pub mod float;
+pub mod machine;
+pub mod noise;
+pub mod session;
+pub mod stopwatch;
+pub mod summary;

@@ -1,0 +1,177 @@
+//! `lorica bench`: times and sizes of the product's own paths, and pages of stored results.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use lorica_bench::{
+    session::{SessionBench, SessionShape, SessionTimes},
+    summary::{self, StoredRun},
+};
+use lorica_tensor::files::{FileMode, read_at_most, write_atomically};
+use serde::Serialize;
+
+use crate::{
+    args::{BenchCommand, BenchSessionArgs, BenchSummaryArgs},
+    error::CliError,
+    exit::Exit,
+    report::{Console, Report, format},
+};
+
+/// A stored result is a page of figures; anything larger is something else.
+const MAX_RESULT_BYTES: u64 = 1 << 20;
+/// Runs with this prefix differ in their tokens alone, and make the plot.
+const GROWTH_PREFIX: &str = "growth-";
+const PLOT_FILE: &str = "session-growth.svg";
+
+pub(crate) fn run(command: &BenchCommand, console: &Console) -> Result<Exit, CliError> {
+    match command {
+        BenchCommand::Session(args) => console.emit(&session(args, console)?),
+        BenchCommand::Summary(args) => console.emit(&summary(args)?),
+    }
+}
+
+fn session(args: &BenchSessionArgs, console: &Console) -> Result<SessionReport, CliError> {
+    let folder = match args.stored {
+        true => Some(tempfile::tempdir().map_err(|source| CliError::Io {
+            action: "make a temporary folder in",
+            path: std::env::temp_dir(),
+            source,
+        })?),
+        false => None,
+    };
+    let bench = SessionBench {
+        shape: SessionShape {
+            modules: args.modules,
+            inputs: args.inputs,
+            outputs: args.outputs,
+            rank: args.rank,
+            tokens: args.tokens,
+            shared: args.shared.get(),
+        },
+        repetitions: args.repetitions.get(),
+        store: folder.as_ref().map(tempfile::TempDir::path),
+    };
+    Ok(SessionReport(bench.run(&|line| console.note(line))?))
+}
+
+/// The figures of one run.
+#[derive(Debug, Serialize)]
+pub(crate) struct SessionReport(SessionTimes);
+
+impl Report for SessionReport {
+    const SCHEMA: &'static str = "lorica-bench-session/1";
+
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let times = &self.0;
+        let shape = times.shape;
+        writeln!(
+            out,
+            "{} modules of {} -> {}, rank {}, {} token rows; {} thread(s), {}, {} kernels, median of {}\n",
+            shape.modules,
+            shape.inputs,
+            shape.outputs,
+            shape.rank,
+            shape.tokens,
+            times.threads,
+            times.clock,
+            times.kernels,
+            times.repetitions
+        )?;
+        let ratio = |value: f64| format!("{:.2}", value / times.compute_integer_ms);
+        let row = |name: &str, value: f64| vec![name.to_owned(), format!("{value:.1}"), ratio(value)];
+        let rows = [
+            row("compute the deltas, integers", times.compute_integer_ms),
+            row("compute the deltas, f32", times.compute_f32_ms),
+            row("hash all rows (while serving)", times.hash_ms),
+            row("prove, fast opening", times.prove_fast_ms),
+            row("prove, compact opening", times.prove_compact_ms),
+            row("verify, fast (hashing included)", times.verify_fast_ms),
+            row("verify, compact (hashing included)", times.verify_compact_ms),
+            row("pin the manifest", times.pin_ms),
+            row("derive the bases, once a process", times.setup_ms),
+        ];
+        writeln!(out, "{}\n", format::table(&["step", "ms", "x compute"], rows))?;
+        writeln!(out, "registration      {:.1} ns a weight", times.register_ns_per_weight)?;
+        writeln!(out, "proof, fast       {}", format::bytes(times.proof_fast_bytes as u64))?;
+        writeln!(out, "proof, compact    {}", format::bytes(times.proof_compact_bytes as u64))?;
+        writeln!(out, "transcript        {}", format::bytes(times.transcript_bytes as u64))?;
+        if let (Some(extra), Some(peak)) = (times.prove_extra_bytes, times.peak_rss_bytes) {
+            writeln!(out, "memory to prove   {} beyond what was there", format::bytes(extra))?;
+            writeln!(out, "memory in all     {}", format::bytes(peak))?;
+        }
+        Ok(())
+    }
+}
+
+/// The pages made from stored runs.
+#[derive(Debug, Serialize)]
+pub(crate) struct SummaryReport {
+    runs: usize,
+    written: Vec<PathBuf>,
+}
+
+fn summary(args: &BenchSummaryArgs) -> Result<SummaryReport, CliError> {
+    let runs = stored_runs(&args.folder)?;
+    if runs.is_empty() {
+        return Err(CliError::Content {
+            path: args.folder.clone(),
+            reason: "no stored results: expected files made by `lorica bench session --json`".to_owned(),
+        });
+    }
+    let growth: Vec<StoredRun> = runs
+        .iter()
+        .filter(|run| run.name.starts_with(GROWTH_PREFIX))
+        .map(|run| StoredRun { name: run.name.clone(), times: run.times.clone() })
+        .collect();
+    let mut written = Vec::new();
+    let mut write = |name: &str, text: &str| -> Result<(), CliError> {
+        let path = args.folder.join(name);
+        write_atomically(&path, FileMode::Shared, |out| out.write_all(text.as_bytes()))?;
+        written.push(path);
+        Ok(())
+    };
+    let plot = match summary::growth_plot(&growth) {
+        Some(Ok(svg)) => {
+            write(PLOT_FILE, &svg)?;
+            Some(PLOT_FILE)
+        }
+        Some(Err(reason)) => return Err(CliError::Content { path: args.folder.join(PLOT_FILE), reason }),
+        None => None,
+    };
+    write("README.md", &summary::page(&runs, plot))?;
+    Ok(SummaryReport { runs: runs.len(), written })
+}
+
+fn stored_runs(folder: &Path) -> Result<Vec<StoredRun>, CliError> {
+    let unreadable = |source| CliError::Io { action: "read", path: folder.to_owned(), source };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let read = |path: PathBuf| {
+        let bytes = read_at_most(&path, MAX_RESULT_BYTES)?;
+        let times = serde_json::from_slice(&bytes)
+            .map_err(|error| CliError::Content { path: path.clone(), reason: error.to_string() })?;
+        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(StoredRun { name, times })
+    };
+    paths.into_iter().map(read).collect()
+}
+
+impl Report for SummaryReport {
+    const SCHEMA: &'static str = "lorica-bench-summary/1";
+
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        for path in &self.written {
+            writeln!(out, "{}", path.display())?;
+        }
+        Ok(())
+    }
+}
