@@ -1,0 +1,44 @@
+# The recipes call the same scripts as the continuous integration. `just --list` shows them.
+
+# Everything that CI runs.
+ci:
+    .ci/run
+
+# All tests.
+test:
+    scripts/check test
+
+# All tests with the portable kernels in place of the SIMD ones.
+test-portable:
+    scripts/check test-portable
+
+# Formatting, lints, and the rules about dependencies and sources.
+lint:
+    scripts/check format
+    scripts/check clippy
+    scripts/check rules
+
+# Licences, sources and versions of all dependencies.
+deny:
+    scripts/check deny
+
+# The documentation of all crates.
+docs:
+    scripts/check docs
+
+# The main job on shipped data.
+demo:
+    cargo run --release -- demo
+
+# Times and sizes of a session for given shapes: `just bench --modules 24 --in 768 --out 768`.
+bench *shape:
+    cargo run --release -- bench session {{shape}}
+
+# All stored benchmarks: docs/benchmarks/session, with its page.
+bench-store:
+    scripts/bench
+
+# One target of fuzz/ for a number of seconds; needs a nightly toolchain and cargo-fuzz.
+fuzz target seconds="60":
+    cargo run --release -p lorica-testkit --example fuzz_seeds
+    cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
