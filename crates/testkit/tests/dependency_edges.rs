@@ -21,11 +21,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("session", &["algebra", "relation", "tensor", "verify"]),
     ("model", &["tensor"]),
     ("serve", &["adapter", "algebra", "relation", "session", "tensor", "transcript", "verify"]),
+    ("identity", &[]),
+    ("evidence", &["identity"]),
+    ("endpoint", &["identity"]),
+    ("zoo", &["adapter", "model", "tensor"]),
+    ("examine", &["endpoint", "evidence", "identity", "model", "tensor", "zoo"]),
     (
         "testkit",
         &["adapter", "algebra", "argument", "prove", "relation", "session", "tensor", "transcript", "verify"],
     ),
-    ("bench", &["algebra", "argument", "prove", "relation", "tensor", "transcript", "verify"]),
+    ("bench", &["algebra", "argument", "identity", "prove", "relation", "tensor", "transcript", "verify"]),
     (
         "cli",
         &[
@@ -34,6 +39,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "argument",
             "attack",
             "bench",
+            "endpoint",
+            "evidence",
+            "examine",
+            "identity",
             "model",
             "prove",
             "relation",
@@ -42,6 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tensor",
             "transcript",
             "verify",
+            "zoo",
         ],
     ),
 ];
