@@ -69,6 +69,16 @@ impl ModelFolder {
         &self.config
     }
 
+    /// Number of weights, all tensors together.
+    pub fn parameters(&self) -> u64 {
+        self.weights.parameters()
+    }
+
+    /// The number types of the tensors, in the order of their names: `BF16`, `F16`, `F32`.
+    pub fn stored_types(&self) -> Vec<String> {
+        self.weights.stored_types()
+    }
+
     /// Digests configuration and weights. The weights are streamed from disk; progress is in bytes.
     ///
     /// # Errors

@@ -35,6 +35,7 @@
 
 mod attention;
 mod config;
+mod contents;
 mod decoder;
 pub mod error;
 pub mod evaluate;
@@ -48,6 +49,7 @@ mod llama;
 pub mod model;
 mod progress;
 mod rotary;
+pub mod rows;
 pub mod tokenizer;
 mod weights;
 
@@ -61,4 +63,5 @@ pub use hook::{Activations, Hook, HookError, HookOutput, NoHook};
 pub use linear::ModuleInfo;
 pub use model::{BaseModel, Logits, TokenBatch};
 pub use progress::Progress;
-pub use tokenizer::Tokenizer;
+pub use rows::{LogitBlock, RowRequest};
+pub use tokenizer::{Content, Tokenizer};

@@ -108,6 +108,17 @@ impl WeightFiles {
         self.tensors.values().map(|place| place.description.bytes as u64).sum()
     }
 
+    pub(crate) fn parameters(&self) -> u64 {
+        let size = |place: &Place| place.description.shape.iter().map(|&size| size as u64).product::<u64>();
+        self.tensors.values().map(size).sum()
+    }
+
+    pub(crate) fn stored_types(&self) -> Vec<String> {
+        let types: BTreeSet<String> =
+            self.tensors.values().map(|place| place.description.dtype.to_string()).collect();
+        types.into_iter().collect()
+    }
+
     /// SHA-256 of the JSON list `[[name,type,shape,BLAKE3 of the bytes],...]` in the order of the names:
     /// the same for one file and for any division into several.
     pub(crate) fn digest(&self, progress: &mut dyn FnMut(Progress)) -> Result<Digest, ModelError> {
