@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_mac_is_hmac_sha256() {
-        // RFC 4231 has no key of 32 bytes; this vector is from `printf 'run|7' | openssl dgst -sha256 -mac HMAC`
+        // The vector is from `printf 'run|7' | openssl dgst -sha256 -mac HMAC`
         // with the key 00 01 .. 1f.
         let key = ChallengeKey::new(std::array::from_fn(|i| u8::try_from(i).unwrap()));
         assert_eq!(hex::encode(key.seed("run", 7)), SEED_VECTOR);
