@@ -206,6 +206,12 @@ impl Capital {
         Self { purse: Purse::new(claim, mean), follower: Follower::new(claim, mean, best) }
     }
 
+    /// A capital of 1 against the same claim about another mean, in (0, 1), with the same stakes.
+    #[must_use]
+    pub fn restarted_at(&self, mean: f64) -> Self {
+        Self { purse: Purse::new(self.purse.claim, mean), follower: self.follower.clone() }
+    }
+
     /// Bets on a score in `[0, 1]` of the current round.
     pub fn bet(&mut self, score: f64) {
         self.step(score);
@@ -386,6 +392,20 @@ mod tests {
                 assert!(expected <= 1.0 + 1e-12, "{claim:?} {spread}: {expected}");
             }
         }
+    }
+
+    /// Why there are rounds. Two families, always 0 and always 0.2, asked in random order, have mean 0.1. Whoever may
+    /// stop inside the round stops after a 0 and gains on average.
+    #[test]
+    fn stopping_inside_a_round_would_gain() {
+        let after = |scores: &[f64]| {
+            let mut capital = Capital::new(Claim::AtLeast, 0.1, 0.0);
+            scores.iter().for_each(|score| capital.bet(*score));
+            capital.log_capital().exp()
+        };
+        let stopping = f64::midpoint(after(&[0.0]), after(&[0.2, 0.0]));
+        assert!(stopping > 1.02, "{stopping}");
+        assert!(after(&[0.0, 0.2]) < 1.0 && after(&[0.2, 0.0]) < 1.0);
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub fn outlook(plan: &Plan, effect: f64, runs: u32, rng: &mut impl Rng) -> Resul
         ScoreScale::Distance => vec![
             Source::Constant { mean },
             Source::Uniform { mean, half_width: room },
-            Source::Skewed { mean },
+            Source::Skewed { mean, high: 1.0 },
             Source::TwoValued { mean, low: 0.0, high: if mean < 0.5 { 0.5 } else { 1.0 } },
         ],
         ScoreScale::TwoSample => vec![

@@ -241,6 +241,7 @@ pub struct SequentialTest {
     rare_lower: RateBound,
     /// Scores of the round that is not complete, by the family's place in the plan.
     pending: Vec<Option<Scored>>,
+    /// Of the scores in complete rounds, added in the plan's order.
     sum: f64,
     state: State,
 }
@@ -320,16 +321,20 @@ impl SequentialTest {
     fn count(&mut self, scored: Scored) {
         self.state.n += 1;
         match scored {
-            Scored::Value(score) => {
-                self.sum += score;
-                self.state.mean = Some(self.sum / f64::from(self.state.n - self.state.withheld));
+            Scored::Value(_) => {
                 self.state.exceedances += u32::from(self.decider.rule.bets(scored).exceeds_low);
             }
             Scored::Withheld => self.state.withheld += 1,
         }
+        let values = self.state.n - self.state.withheld;
+        if values > 0 {
+            let pending = self.pending.iter().flatten().map(value_or_nothing);
+            self.state.mean = Some((self.sum + pending.sum::<f64>()) / f64::from(values));
+        }
     }
 
     fn end_round(&mut self, scores: &[Scored]) {
+        self.sum += scores.iter().map(value_or_nothing).sum::<f64>();
         for scored in scores {
             let Bets { high, low, exceeds_high, exceeds_low } = self.decider.rule.bets(*scored);
             self.upper.bet(high);
@@ -351,5 +356,12 @@ impl SequentialTest {
             self.state.rare_lower = self.rare_lower.value();
             self.state.log_e_rare = self.decider.rare_different.log_capital_at(RARE_NULL);
         }
+    }
+}
+
+fn value_or_nothing(scored: &Scored) -> f64 {
+    match scored {
+        Scored::Value(score) => *score,
+        Scored::Withheld => 0.0,
     }
 }

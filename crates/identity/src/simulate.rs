@@ -6,6 +6,7 @@ use rand::{Rng, RngExt as _};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    capital::{Capital, Claim},
     plan::Plan,
     score::Scored,
     sequential::{Decider, Decision},
@@ -27,10 +28,12 @@ pub enum Source {
         /// Half the width; at most the distance from the mean to 0 and to 1.
         half_width: f64,
     },
-    /// `u^k` for u uniform on `[0, 1]`: many small scores and a tail up to 1.
+    /// `high u^k` for u uniform on `[0, 1]`: many small scores and a tail.
     Skewed {
-        /// The mean, `1/(k + 1)`, in (0, 1).
+        /// The mean, `high/(k + 1)`, above 0 and below `high`.
         mean: f64,
+        /// The largest score.
+        high: f64,
     },
     /// One of two scores.
     TwoValued {
@@ -65,7 +68,7 @@ impl Source {
         match self {
             Self::Constant { mean }
             | Self::Uniform { mean, .. }
-            | Self::Skewed { mean }
+            | Self::Skewed { mean, .. }
             | Self::TwoValued { mean, .. }
             | Self::Drifting { mean }
             | Self::Reacting { mean } => *mean,
@@ -105,7 +108,7 @@ impl<R: Rng> Iterator for Scores<'_, R> {
             Source::Uniform { mean, half_width } => {
                 mean + half_width * (2.0 * self.rng.random::<f64>() - 1.0)
             }
-            Source::Skewed { mean } => libm::pow(self.rng.random(), 1.0 / mean - 1.0),
+            Source::Skewed { mean, high } => high * libm::pow(self.rng.random(), high / mean - 1.0),
             Source::TwoValued { mean, low, high } => self.two_valued(mean, low, high),
             Source::Drifting { mean } => {
                 let phase = self.drawn % PERIOD;
@@ -153,6 +156,24 @@ pub fn run(plan: &Plan, scores: impl IntoIterator<Item = f64>) -> Outcome {
     }
 }
 
+/// Whether the interval for the mean, upper bound with error probability `alpha` and lower bound with `alpha_mean`, ever
+/// leaves out this mean within the plan's maximum of queries, whatever is decided on the way. For plans of one family.
+pub fn leaves_out(plan: &Plan, mean: f64, scores: impl IntoIterator<Item = f64>) -> bool {
+    let best = plan.scale().best();
+    let capital = |claim, tuned_to| Capital::new(claim, tuned_to, best).restarted_at(mean);
+    let mut sides = [
+        (capital(Claim::AtLeast, plan.gamma()), -libm::log(plan.alpha())),
+        (capital(Claim::AtMost, plan.delta_star()), -libm::log(plan.alpha_mean())),
+    ];
+    scores.into_iter().take(plan.maximum() as usize).any(|score| {
+        sides.iter_mut().any(|(capital, needed)| {
+            capital.bet(score);
+            capital.end_round();
+            capital.log_capital() >= *needed
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng as _;
@@ -165,7 +186,8 @@ mod tests {
         let sources = [
             Source::Constant { mean: 0.1 },
             Source::Uniform { mean: 0.3, half_width: 0.2 },
-            Source::Skewed { mean: 0.1 },
+            Source::Skewed { mean: 0.1, high: 1.0 },
+            Source::Skewed { mean: 0.1, high: 0.5 },
             Source::TwoValued { mean: 0.12, low: 0.02, high: 0.6 },
             Source::Drifting { mean: 0.1 },
             Source::Reacting { mean: 0.1 },
