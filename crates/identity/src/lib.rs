@@ -16,6 +16,7 @@
 //! | [`power`], [`simulate`] | what a plan can be expected to find, by simulation |
 //! | [`published`] | other decision rules, to compare with |
 //! | [`intervals`] | Clopper-Pearson intervals |
+//! | [`structure`] | what files alone say: digests, configuration, tensors, tokenizer |
 //! | [`respondent`] | who can be asked: the one trait that files and network implement elsewhere |
 //!
 //! This crate depends on no other of the workspace. Randomness is an argument everywhere.
@@ -37,6 +38,7 @@ pub mod respondent;
 pub mod score;
 pub mod sequential;
 pub mod simulate;
+pub mod structure;
 pub mod text;
 pub mod token;
 
