@@ -2,7 +2,24 @@
 //!
 //! It joins what `lorica-identity` decides with who is asked (local weights layer by layer, endpoints, recordings) and
 //! with the evidence that remains.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`side`], [`local`] | one side, opened; a model in a folder, within a memory limit |
+//! | [`source`] | what a side is: a model folder, an endpoint, a recording |
+//! | [`recording`] | a reference's answers on disk |
+//! | [`agreement`] | what two sides can be compared by |
+//! | [`run`] | rounds of challenges, scores and the stop |
+//! | [`comparison`] | a run with its evidence |
+//! | [`survey`] | the real run on many pairs of the zoo, whose relation is known |
 
 #![forbid(unsafe_code)]
 
+pub mod agreement;
+pub mod comparison;
 pub mod local;
+pub mod recording;
+pub mod run;
+pub mod side;
+pub mod source;
+pub mod survey;
