@@ -17,6 +17,7 @@
 //! | [`published`] | other decision rules, to compare with |
 //! | [`intervals`] | Clopper-Pearson intervals |
 //! | [`structure`] | what files alone say: digests, configuration, tensors, tokenizer |
+//! | [`relation`] | features of two models that differ, and a classifier of their relation |
 //! | [`respondent`] | who can be asked: the one trait that files and network implement elsewhere |
 //!
 //! This crate depends on no other of the workspace. Randomness is an argument everywhere.
@@ -34,6 +35,7 @@ pub mod plan;
 pub mod power;
 pub mod published;
 pub mod rare;
+pub mod relation;
 pub mod respondent;
 pub mod score;
 pub mod sequential;
