@@ -9,7 +9,7 @@
 //! | [`token`], [`distribution`] | tokens by content; next-token distributions and their total variation |
 //! | [`answer`] | what a model said to a challenge, and by which access |
 //! | [`bank`] | families of prompts as data, and the key that draws challenges from them |
-//! | [`score`], [`text`] | the distance of two answers: distributions, or samples of texts |
+//! | [`mod@score`], [`text`] | the distance of two answers: distributions, or samples of texts |
 //! | [`mode`], [`plan`] | error probability, thresholds and numbers of queries, checked against the floor |
 //! | [`capital`], [`rare`] | betting capital against a claim about a mean, and about a rate of exceedances |
 //! | [`sequential`] | the decision |

@@ -267,13 +267,14 @@ fn the_fit_depends_on_the_pairs_alone_and_survives_its_file() {
 
 #[test]
 fn a_file_that_is_no_classifier_is_refused() {
+    type Change = fn(&mut serde_json::Value);
     let text = Classifier::fit(&pairs(9, 2, 1.0)).unwrap().to_json().unwrap();
-    let changed = |change: fn(&mut serde_json::Value)| {
+    let changed = |change: Change| {
         let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
         change(&mut value);
         Classifier::from_json(&value.to_string()).unwrap_err().to_string()
     };
-    let cases: [(fn(&mut serde_json::Value), &str); 7] = [
+    let cases: [(Change, &str); 7] = [
         (|v| v["format"] = json!("lorica-relation-2"), "format"),
         (|v| v["extra"] = json!(1), "extra"),
         (|v| v["classes"] = json!([]), "classes"),

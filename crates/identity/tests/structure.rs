@@ -142,7 +142,8 @@ fn prompts_that_were_not_cut_leave_it_open() {
 
 #[test]
 fn each_difference_is_found_by_its_check_alone() {
-    let cases: [(Check, fn(&mut ModelSummary)); 6] = [
+    type Change = fn(&mut ModelSummary);
+    let cases: [(Check, Change); 6] = [
         (Check::Files, |m| m.files.as_mut().unwrap().get_mut("config.json").unwrap().sha256 = "bb".into()),
         (Check::WeightsDigest, |m| m.weights.as_mut().unwrap().digest = "w2".into()),
         (Check::Config, |m| m.config.as_mut().unwrap()["rope"]["base"] = json!(20000)),

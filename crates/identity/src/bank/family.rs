@@ -25,10 +25,10 @@ use serde::{
     de::{Error as _, MapAccess, Visitor},
 };
 
-use super::error::BankError;
+use super::{error::BankError, reader::Reader};
 
 /// The format's name, in every file.
-const FORMAT: &str = "lorica-family-1";
+pub(super) const FORMAT: &str = "lorica-family-1";
 /// The fewest and most words of a prompt.
 pub(crate) const WORDS: (usize, usize) = (12, 40);
 /// The most bytes of a prompt, so that it fits small models whole.
@@ -41,34 +41,34 @@ const COUNTED: u64 = 4000;
 /// A family file as written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
-    format: String,
-    name: String,
-    about: String,
-    templates: Vec<String>,
+pub(super) struct Written {
+    pub(super) format: String,
+    pub(super) name: String,
+    pub(super) about: String,
+    pub(super) templates: Vec<String>,
     #[serde(default, deserialize_with = "unique", skip_serializing_if = "BTreeMap::is_empty")]
-    lists: BTreeMap<String, Vec<String>>,
+    pub(super) lists: BTreeMap<String, Vec<String>>,
     #[serde(default, deserialize_with = "unique", skip_serializing_if = "BTreeMap::is_empty")]
-    numbers: BTreeMap<String, Numbers>,
+    pub(super) numbers: BTreeMap<String, Numbers>,
 }
 
 /// Whole numbers of a range, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Numbers {
-    from: u32,
-    to: u32,
+pub(super) struct Numbers {
+    pub(super) from: u32,
+    pub(super) to: u32,
 }
 
 /// What a slot can be replaced by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Slot {
+pub(super) enum Slot {
     Entries(Vec<String>),
     Numbers(Numbers),
 }
 
 impl Slot {
-    fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         match self {
             Self::Entries(entries) => entries.len() as u64,
             Self::Numbers(Numbers { from, to }) => u64::from(to - from) + 1,
@@ -85,7 +85,7 @@ impl Slot {
     }
 
     /// Fewest and most of a measure over what can stand here.
-    fn range(&self, measure: fn(&str) -> usize) -> (usize, usize) {
+    pub(super) fn range(&self, measure: fn(&str) -> usize) -> (usize, usize) {
         match self {
             Self::Entries(entries) => {
                 let measures = || entries.iter().map(|entry| measure(entry));
@@ -97,7 +97,7 @@ impl Slot {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Text(String),
     /// An index into the template's places.
     Place(usize),
@@ -105,10 +105,10 @@ enum Part {
 
 /// A template with its places, each of which stands for one slot of the family.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Template {
-    parts: Vec<Part>,
+pub(super) struct Template {
+    pub(super) parts: Vec<Part>,
     /// Slot names in the order in which the places first appear.
-    places: Vec<String>,
+    pub(super) places: Vec<String>,
 }
 
 /// A family of prompts that keeps every rule of the format.
@@ -239,203 +239,6 @@ impl Family {
         }
         prompts.len()
     }
-}
-
-/// The checks of one file.
-struct Reader<'a> {
-    file: &'a str,
-}
-
-impl Reader<'_> {
-    fn wrong(
-        &self,
-        field: impl Into<String>,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-    ) -> BankError {
-        BankError::Field {
-            file: self.file.to_owned(),
-            field: field.into(),
-            expected: expected.into(),
-            found: found.into(),
-        }
-    }
-
-    fn slots(&self, written: &Written) -> Result<BTreeMap<String, Slot>, BankError> {
-        if written.format != FORMAT {
-            return Err(self.wrong("format", format!("{FORMAT:?}"), format!("{:?}", written.format)));
-        }
-        if !is_name(&written.name) {
-            return Err(self.wrong("name", NAME_RULE, format!("{:?}", written.name)));
-        }
-        if written.about.trim().is_empty() {
-            return Err(self.wrong("about", "a sentence about the family", "nothing"));
-        }
-        let mut slots = BTreeMap::new();
-        for (name, entries) in &written.lists {
-            let field = format!("lists.{name}");
-            if !is_name(name) {
-                return Err(self.wrong(field, NAME_RULE, format!("{name:?}")));
-            }
-            if entries.is_empty() {
-                return Err(self.wrong(field, "at least one entry", "an empty list"));
-            }
-            let mut seen = HashSet::new();
-            for (place, entry) in entries.iter().enumerate() {
-                let field = format!("{field}[{place}]");
-                if !is_plain(entry) || entry.contains(['{', '}']) {
-                    let rule = format!("{PLAIN_RULE}, without braces");
-                    return Err(self.wrong(field, rule, format!("{entry:?}")));
-                }
-                if !seen.insert(entry) {
-                    return Err(self.wrong(field, "an entry of its own", format!("{entry:?} again")));
-                }
-            }
-            slots.insert(name.clone(), Slot::Entries(entries.clone()));
-        }
-        for (name, numbers) in &written.numbers {
-            let field = format!("numbers.{name}");
-            if !is_name(name) {
-                return Err(self.wrong(field, NAME_RULE, format!("{name:?}")));
-            }
-            if numbers.from > numbers.to {
-                let found = format!("{} to {}", numbers.from, numbers.to);
-                return Err(self.wrong(field, "a range that ends no earlier than it begins", found));
-            }
-            if slots.insert(name.clone(), Slot::Numbers(*numbers)).is_some() {
-                return Err(self.wrong(field, "a slot of its own", "a list of the same name"));
-            }
-        }
-        Ok(slots)
-    }
-
-    fn templates(
-        &self,
-        written: &Written,
-        slots: &BTreeMap<String, Slot>,
-    ) -> Result<Vec<Template>, BankError> {
-        if written.templates.is_empty() {
-            return Err(self.wrong("templates", "at least one template", "an empty list"));
-        }
-        let mut seen = HashSet::new();
-        let mut templates = Vec::new();
-        for (place, text) in written.templates.iter().enumerate() {
-            let field = format!("templates[{place}]");
-            if !is_plain(text) {
-                return Err(self.wrong(field, PLAIN_RULE, format!("{text:?}")));
-            }
-            if !seen.insert(text) {
-                return Err(self.wrong(field, "a template of its own", format!("{text:?} again")));
-            }
-            let template = self.template(&field, text, slots)?;
-            self.size(&field, &template, slots)?;
-            templates.push(template);
-        }
-        for name in slots.keys() {
-            if !templates.iter().any(|template| template.places.contains(name)) {
-                let kind = if written.lists.contains_key(name) { "lists" } else { "numbers" };
-                return Err(self.wrong(
-                    format!("{kind}.{name}"),
-                    "a slot that a template names",
-                    "a slot that none names",
-                ));
-            }
-        }
-        Ok(templates)
-    }
-
-    fn template(
-        &self,
-        field: &str,
-        text: &str,
-        slots: &BTreeMap<String, Slot>,
-    ) -> Result<Template, BankError> {
-        let mut parts = Vec::new();
-        let mut labels: Vec<&str> = Vec::new();
-        let mut places: Vec<String> = Vec::new();
-        let mut rest = text;
-        while let Some(at) = rest.find(['{', '}']) {
-            let (before, from_brace) = rest.split_at(at);
-            parts.push(Part::Text(before.to_owned()));
-            let Some((label, after)) = from_brace.strip_prefix('{').and_then(|inner| inner.split_once('}'))
-            else {
-                return Err(self.wrong(
-                    field,
-                    "every brace to belong to a {slot}",
-                    format!("{from_brace:?}"),
-                ));
-            };
-            let (name, extra) = label.split_once('.').unwrap_or((label, "1"));
-            if !is_name(name) || !is_name(extra) {
-                return Err(self.wrong(field, "{slot} or {slot.label}", format!("{{{label}}}")));
-            }
-            let Some(slot) = slots.get(name) else {
-                return Err(self.wrong(field, "slots that lists or numbers hold", format!("{{{label}}}")));
-            };
-            let place = labels.iter().position(|known| *known == label).unwrap_or_else(|| {
-                labels.push(label);
-                places.push(name.to_owned());
-                labels.len() - 1
-            });
-            let wanted = places.iter().filter(|known| *known == name).count() as u64;
-            if wanted > slot.count() {
-                let expected = format!("at most {} different entries of {name}", slot.count());
-                return Err(self.wrong(field, expected, wanted.to_string()));
-            }
-            parts.push(Part::Place(place));
-            rest = after;
-        }
-        parts.push(Part::Text(rest.to_owned()));
-        Ok(Template { parts, places })
-    }
-
-    /// Every prompt of the template has a number of words and bytes within the limits.
-    fn size(
-        &self,
-        field: &str,
-        template: &Template,
-        slots: &BTreeMap<String, Slot>,
-    ) -> Result<(), BankError> {
-        let range = |measure: fn(&str) -> usize| {
-            template.parts.iter().fold((0, 0), |(fewest, most), part| {
-                let (low, high) = match part {
-                    Part::Text(text) => (measure(text), measure(text)),
-                    Part::Place(place) => template
-                        .places
-                        .get(*place)
-                        .and_then(|name| slots.get(name))
-                        .map_or((0, 0), |slot| slot.range(measure)),
-                };
-                (fewest + low, most + high)
-            })
-        };
-        let (fewest, most) = range(|text| text.matches(' ').count());
-        let (fewest, most) = (fewest + 1, most + 1);
-        if fewest < WORDS.0 || most > WORDS.1 {
-            let expected = format!("prompts of {} to {} words", WORDS.0, WORDS.1);
-            return Err(self.wrong(field, expected, format!("{fewest} to {most} words")));
-        }
-        let (_, longest) = range(str::len);
-        if longest > MOST_BYTES {
-            let expected = format!("prompts of at most {MOST_BYTES} bytes");
-            return Err(self.wrong(field, expected, format!("up to {longest} bytes")));
-        }
-        Ok(())
-    }
-}
-
-const NAME_RULE: &str = "a name of lower-case letters, digits and hyphens";
-const PLAIN_RULE: &str = "printable ASCII with single spaces between words and none around them";
-
-fn is_name(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 64
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
-fn is_plain(text: &str) -> bool {
-    !text.is_empty()
-        && text.split(' ').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic()))
 }
 
 /// Reads a map and refuses a key that is there twice.

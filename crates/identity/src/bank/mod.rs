@@ -9,6 +9,7 @@
 mod error;
 mod family;
 mod key;
+mod reader;
 
 use std::{
     collections::{BTreeMap, HashSet},
