@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`session`] | compute, prove and verify one synthetic session |
+//! | [`identity`] | false decisions about model identity, queries, other rules |
 //! | [`float`] | the same product in f32, to compare with |
 //! | [`stopwatch`] | the clock |
 //! | [`machine`] | resident memory, the processor |
@@ -15,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod float;
+pub mod identity;
 pub mod machine;
 pub mod noise;
 pub mod session;
