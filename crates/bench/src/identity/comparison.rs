@@ -106,7 +106,7 @@ fn rules(mode: &Mode, earlier: EarlierRule) -> Result<[Rule; 5], PlanError> {
 }
 
 /// Kinds of scores, for a rule with these thresholds.
-fn scores([gamma, delta_star]: [f64; 2]) -> [(&'static str, Source); 7] {
+fn scores([gamma, delta_star]: [f64; 2]) -> [(&'static str, Source); 8] {
     let half = |mean: f64| Source::TwoValued { mean, low: 0.0, high: 0.5 };
     [
         ("identical: all 0", Source::Constant { mean: 0.0 }),
@@ -116,6 +116,7 @@ fn scores([gamma, delta_star]: [f64; 2]) -> [(&'static str, Source); 7] {
         ("other on 1 % of prompts: 0 and 1", Source::TwoValued { mean: 0.01, low: 0.0, high: 1.0 }),
         ("at the rule's own gamma: 0 and 1/2", half(gamma)),
         ("at the rule's own delta*: 0 and 1/2", half(delta_star)),
+        ("at the rule's own gamma: 0 and 1", Source::TwoValued { mean: gamma, low: 0.0, high: 1.0 }),
     ]
 }
 
