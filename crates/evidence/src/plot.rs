@@ -49,6 +49,8 @@ fn draw_on(
     let (gamma, delta) = (plan.mode().gamma(), plan.mode().delta_star());
     let last = trace.last();
     let queries = last.map_or(plan.maximum(), |point| point.n).max(5);
+    // A little room, so that the bounds after the last question can be seen.
+    let end = f64::from(queries) * 1.04;
     let mean = last.and_then(|point| point.mean).map_or(0.0, distance);
     let top = (delta * 3.0).max(mean * 1.8).clamp(0.3, 1.0);
     let bottom = if distance(0.0) < 0.0 { -0.5 * top } else { 0.0 };
@@ -61,7 +63,7 @@ fn draw_on(
         .margin_bottom(6)
         .x_label_area_size(44)
         .y_label_area_size(58)
-        .build_cartesian_2d(0.0..f64::from(queries), bottom..top)
+        .build_cartesian_2d(0.0..end, bottom..top)
         .map_err(failed)?;
     let label = ("sans-serif", 15).into_font().color(&INK);
     chart
@@ -71,10 +73,10 @@ fn draw_on(
         .bold_line_style(FAINT)
         .axis_style(INK)
         .label_style(label.clone())
-        .x_labels(8)
+        .x_labels(9)
         .y_labels(7)
         .x_label_formatter(&|x| format!("{x:.0}"))
-        .y_label_formatter(&|y| format!("{y:.2}"))
+        .y_label_formatter(&|y| format!("{:.2}", if y.abs() < 0.005 { 0.0 } else { *y }))
         .x_desc("questions asked")
         .y_desc("average distance")
         .axis_desc_style(label.clone())
@@ -90,6 +92,8 @@ fn draw_on(
             line.push((f64::from(point.n), before));
             line.push((f64::from(point.n), clip(bound(point))));
         }
+        let after = line.last().map_or(0.0, |last| last.1);
+        line.push((end, after));
         line
     };
     let (lower, upper) = (steps(|point| point.lower, 0.0), steps(|point| point.upper, 1.0));
@@ -98,13 +102,13 @@ fn draw_on(
     for line in [&lower, &upper] {
         chart.draw_series(LineSeries::new(line.iter().copied(), BAND.stroke_width(2))).map_err(failed)?;
     }
+    let radius = if trace.len() <= 100 { 3 } else { 2 };
     let scores = trace.iter().filter_map(|point| Some((f64::from(point.n), distance(point.score?))));
     let scores = scores.filter(|(_, score)| (bottom..=top).contains(score));
-    chart.draw_series(scores.map(|at| Circle::new(at, 2, BAND.mix(0.55).filled()))).map_err(failed)?;
+    chart.draw_series(scores.map(|at| Circle::new(at, radius, BAND.mix(0.6).filled()))).map_err(failed)?;
     let means = trace.iter().filter_map(|point| Some((f64::from(point.n), clip(point.mean?))));
     chart.draw_series(LineSeries::new(means, INK.stroke_width(2))).map_err(failed)?;
 
-    let end = f64::from(queries);
     for (level, color) in [(gamma, SAME), (delta, DIFFERENT)] {
         let line = [(0.0, level), (end, level)];
         chart.draw_series(DashedLineSeries::new(line, 7, 5, color.stroke_width(2))).map_err(failed)?;

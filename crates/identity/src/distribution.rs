@@ -68,7 +68,8 @@ impl Distribution {
                     found: *log_probability,
                 });
             }
-            let probability = log_probability.exp();
+            // The same bits on every machine: evidence is computed again elsewhere.
+            let probability = libm::exp(*log_probability);
             sum += probability;
             if token.is_legible() {
                 if by_content.insert(Some(token.clone()), probability).is_some() {
@@ -105,9 +106,10 @@ impl Distribution {
     /// there, so the distance between the whole distributions differs by at most the larger remainder.
     pub fn total_variation(&self, other: &Self) -> f64 {
         let zero = 0.0;
-        let ours = self.by_content.iter().map(|(symbol, probability)| {
-            (probability - other.by_content.get(symbol).unwrap_or(&zero)).abs()
-        });
+        let ours = self
+            .by_content
+            .iter()
+            .map(|(symbol, probability)| (probability - other.by_content.get(symbol).unwrap_or(&zero)).abs());
         let theirs = other
             .by_content
             .iter()

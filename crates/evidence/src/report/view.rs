@@ -8,7 +8,7 @@ use lorica_identity::{
 use serde::Serialize;
 
 use crate::{
-    record::{Closing, Header, Outcome, Relation},
+    record::{Calibration, CalibrationCondition, Closing, Header, Outcome, Relation},
     summary::{Sample, Summary},
 };
 
@@ -21,7 +21,9 @@ pub(super) struct View<'a> {
     reference: SideView<'a>,
     candidates: Vec<CandidateView<'a>>,
     plan: PlanView,
+    calibration: Option<Vec<ConditionView<'a>>>,
     asked: String,
+    samples_note: &'static str,
     distance: &'static str,
     peak_memory: String,
     seconds: String,
@@ -85,6 +87,14 @@ struct FamilyView<'a> {
 }
 
 #[derive(Debug, Serialize)]
+struct ConditionView<'a> {
+    name: &'a str,
+    queries: u32,
+    mean: String,
+    largest: String,
+}
+
+#[derive(Debug, Serialize)]
 struct SampleView<'a> {
     number: u64,
     family: &'a str,
@@ -134,7 +144,15 @@ pub(super) fn view<'a>(contents: &Contents<'a>, plots: &'a [String]) -> View<'a>
         reference: side(&header.reference),
         candidates,
         plan: plan_view(&header.plan),
+        calibration: header.calibration.as_ref().map(|calibration| conditions(&header.plan, calibration)),
         asked: asked(header),
+        samples_note: match header.question {
+            Question::Distributions => {
+                "Each prompt is shown up to the place where the two predictions are farthest apart, with the most \
+                 probable next tokens."
+            }
+            Question::Texts { .. } => "Two continuations of each side are shown.",
+        },
         distance: match header.plan.scale() {
             ScoreScale::Distance => {
                 "The distance of one question is between 0 (both models give every next word the same probability) \
@@ -196,6 +214,17 @@ fn plan_view(plan: &Plan) -> PlanView {
         rare_tested: plan.alpha_rare().is_some(),
         rare_threshold: RARE_THRESHOLD.to_string(),
     }
+}
+
+fn conditions<'a>(plan: &Plan, calibration: &'a Calibration) -> Vec<ConditionView<'a>> {
+    let distance = |score: f64| format!("{:.6}", plan.scale().to_distance(score));
+    let view = |condition: &'a CalibrationCondition| ConditionView {
+        name: &condition.name,
+        queries: condition.queries,
+        mean: distance(condition.mean),
+        largest: distance(condition.largest),
+    };
+    calibration.conditions.iter().map(view).collect()
 }
 
 /// One candidate with everything that is known of it.
@@ -309,10 +338,12 @@ impl<'a> Candidate<'a> {
         match &self.result.state {
             None => "No question was scored.".to_owned(),
             Some(state) => format!(
-                "After {} questions the average distance lies between {} and {}.",
+                "After {} questions the average distance lies between {} and {}; each of these two bounds is wrong in at \
+                 most {} of all runs.",
                 state.n,
                 number(plan.scale().to_distance(state.lower)),
-                number(plan.scale().to_distance(state.upper))
+                number(plan.scale().to_distance(state.upper)),
+                percent(plan.alpha())
             ),
         }
     }
@@ -428,4 +459,20 @@ fn bytes(count: u64) -> String {
         unit = name;
     }
     if unit == "bytes" { format!("{whole} bytes") } else { format!("{whole}.{rest} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_people_read_them() {
+        assert_eq!(
+            [percent(0.01), percent(0.025), percent(0.0), percent(1.0)],
+            ["1 %", "2.5 %", "0 %", "100 %"]
+        );
+        assert_eq!([e_value(0.0), e_value(4.8), e_value(-2.7)], ["1.00", "122", "0.0672"]);
+        assert_eq!([e_value(60.0), e_value(-60.0)], ["10^26.1", "10^-26.1"]);
+        assert_eq!([bytes(1023), bytes(1536), bytes(8 << 30)], ["1023 bytes", "1.5 KiB", "8.0 GiB"]);
+    }
 }
