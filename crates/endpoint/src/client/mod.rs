@@ -69,7 +69,7 @@ impl std::fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    /// Connects, and finds out what the endpoint tells: between 4 and 12 requests with a harmless prompt.
+    /// Connects, and finds out what the endpoint tells: 2 to 12 requests with a harmless prompt.
     ///
     /// # Errors
     /// An address that is none, a key that is not there or would travel unencrypted ([`RespondentFault::Unusable`]); an

@@ -13,7 +13,7 @@ use super::{
 /// What is asked.
 const PROMPT: &str = "The capital of France is Paris, and the capital of Italy is Rome.";
 /// Where prompt log-probabilities are checked against those of the prefixes by themselves.
-const CHECKED: [usize; 2] = [14, 36];
+const CHECKED: [usize; 3] = [14, 35, PROMPT.len()];
 /// The largest total variation between the two. Other kernels and batch sizes stay far below, other tokens far above.
 const AGREEMENT: f64 = 0.1;
 /// Numbers of tokens that are tried after the wanted one is not taken: the limits of well-known services.
@@ -38,11 +38,11 @@ pub(super) fn connect(config: EndpointConfig) -> Result<(Asker, Description), Re
     note("model", asker.config().model.clone());
     match top(&mut asker)? {
         Tried::Not(reason) => note("log-probabilities", format!("not used: {reason}")),
-        Tried::Works(()) => {
+        Tried::Works(alone) => {
             note("log-probabilities", format!("of the {} most probable tokens", asker.top));
             asker.access = Access::Top { list: false };
             if asker.config().interface == Interface::Completions {
-                let (found, reason) = prompt(&mut asker)?;
+                let (found, reason) = prompt(&mut asker, &alone)?;
                 note("prompt-log-probabilities", reason);
                 if !found {
                     let list = list(&asker)?;
@@ -104,16 +104,19 @@ fn tried<T>(found: Result<T, Stop>) -> Result<Tried<T>, RespondentError> {
     }
 }
 
-/// The number of most probable tokens that are told, if any are.
-fn top(asker: &mut Asker) -> Result<Tried<()>, RespondentError> {
+/// The number of most probable tokens that are told, if any are, and what is told after the prefixes that are checked.
+fn top(asker: &mut Asker) -> Result<Tried<Vec<Distribution>>, RespondentError> {
     let wanted = asker.config().top.get() as usize;
     let mut reason = String::new();
     for number in [wanted].into_iter().chain(USUAL_LIMITS.into_iter().filter(|limit| *limit < wanted)) {
         asker.top = number;
-        match tried(asker.after(PROMPT))? {
+        let found: Result<Vec<_>, Stop> = prefixes().map(|prefix| asker.after(prefix)).collect();
+        match tried(found)? {
             Tried::Works(found) => {
-                asker.top = number.min(found.told().len());
-                return Ok(Tried::Works(()));
+                // Of several, the most: tokens that look alike are one in some answers.
+                let told = |found: &Distribution| found.told().len();
+                asker.top = found.iter().map(told).max().unwrap_or(0).min(number);
+                return Ok(Tried::Works(found));
             }
             Tried::Not(why) if reason.is_empty() => reason = why,
             Tried::Not(_) => {}
@@ -123,14 +126,18 @@ fn top(asker: &mut Asker) -> Result<Tried<()>, RespondentError> {
     Ok(Tried::Not(reason))
 }
 
-/// Whether prompt log-probabilities are told by one of the two forms, and are what they are called.
-fn prompt(asker: &mut Asker) -> Result<(bool, String), RespondentError> {
-    let prefixes = CHECKED.map(|length| &PROMPT[..length]);
+/// The prefixes that are checked.
+fn prefixes() -> impl Iterator<Item = &'static str> {
+    CHECKED.iter().map(|length| &PROMPT[..*length])
+}
+
+/// Whether prompt log-probabilities are told by one of the two forms, and are what the endpoint tells for the prefixes
+/// alone.
+fn prompt(asker: &mut Asker, alone: &[Distribution]) -> Result<(bool, String), RespondentError> {
     let mut reasons = Vec::new();
-    let mut alone: Option<Vec<Distribution>> = None;
     for (access, name) in [(Access::Echo, "echo"), (Access::PromptLogProbabilities, "prompt_logprobs")] {
         asker.access = access;
-        let found = match asker.along(PROMPT, &prefixes) {
+        let found = match asker.along(PROMPT, &prefixes().collect::<Vec<_>>()) {
             // An answer that is no echo is what an endpoint gives that does not know the word.
             Err(Stop::Fault(error)) if error.fault == RespondentFault::Malformed => Tried::Not(error.detail),
             other => tried(other)?,
@@ -142,32 +149,20 @@ fn prompt(asker: &mut Asker) -> Result<(bool, String), RespondentError> {
                 continue;
             }
         };
-        let expected = match alone.take() {
-            Some(expected) => expected,
-            None => match prefixes.iter().map(|prefix| asker.after(prefix)).collect::<Result<Vec<_>, _>>() {
-                Ok(expected) => expected,
-                Err(Stop::Fault(error)) => return Err(error),
-                Err(_) => {
-                    reasons.push(format!("{name} is not used: it could not be checked"));
-                    continue;
-                }
-            },
-        };
-        let distance = found.iter().zip(&expected).map(|(a, b)| a.total_variation(b)).fold(0.0, f64::max);
+        let distance = found.iter().zip(alone).map(|(a, b)| a.total_variation(b)).fold(0.0, f64::max);
         if distance <= AGREEMENT {
             return Ok((true, format!("{name}; differs by {distance:.4} from the prefixes by themselves")));
         }
         reasons.push(format!(
             "{name} is not used: it differs by {distance:.4} from what the endpoint tells for the prefixes by themselves"
         ));
-        alone = Some(expected);
     }
     Ok((false, reasons.join("; ")))
 }
 
 /// Whether several prompts can be put in one request.
 fn list(asker: &Asker) -> Result<bool, RespondentError> {
-    match asker.after_all(&CHECKED.map(|length| &PROMPT[..length])) {
+    match asker.after_all(&prefixes().collect::<Vec<_>>()) {
         Ok(_) => Ok(true),
         Err(Stop::Fault(error))
             if !matches!(
@@ -201,4 +196,17 @@ fn sampling(asker: &mut Asker) -> Result<Sampling, RespondentError> {
         }
     }
     Err(asker.fault(RespondentFault::Malformed, format!("it gives no text for a harmless prompt: {last}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_that_are_checked_end_with_words() {
+        for length in CHECKED {
+            assert!(PROMPT.is_char_boundary(length) && !PROMPT[..length].ends_with(' '));
+            assert!(PROMPT[length..].is_empty() || PROMPT[length..].starts_with(' '), "{length}");
+        }
+    }
 }

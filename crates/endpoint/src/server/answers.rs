@@ -67,11 +67,14 @@ impl Writer<'_> {
     }
 
     /// vLLM's form: by the token's number, the token of the text first. An engine has no numbers of tokens, so these
-    /// are places: 0 for the token of the text, then by probability.
+    /// are places: 0 for the token of the text, then by probability. Nothing where the token of the text is not told.
     fn numbered(&self, told: &Distribution, chosen: &Token) -> Value {
         let rank =
             |token: &Token| told.told().iter().position(|(other, _)| other == token).map(|place| place + 1);
         let mut entries = self.entries(told, Some(chosen));
+        if !entries.iter().any(|(token, _)| *token == chosen) {
+            return Value::Null;
+        }
         entries.sort_by_key(|(token, _)| *token != chosen);
         let mut object = Map::new();
         for (place, (token, number)) in entries.into_iter().enumerate() {
