@@ -1,5 +1,8 @@
 //! The command line as it is typed. Nothing here is resolved: paths may not exist, and options may not go together.
 
+pub(crate) mod identify;
+mod parse;
+
 use std::{
     net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
@@ -13,9 +16,9 @@ use lorica_serve::{Client, ClientConfig, ClientError};
 use lorica_tensor::Digest;
 use serde::{Deserialize, Serialize};
 
-/// Serve a private LoRA adapter, use one, and prove that every delta came from it.
+/// Prove that every delta came from a pinned private adapter; test whether a model is the one that was promised.
 ///
-/// Exit codes: 0 yes; 1 a check said no; 2 usage; 4 input, files or network.
+/// Exit codes: 0 yes; 1 a check said no; 2 usage; 3 undecided; 4 input, files or network.
 #[derive(Debug, Parser)]
 #[command(name = "lorica", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -62,8 +65,12 @@ pub(crate) enum Command {
     Prove(ProveArgs),
     /// Fetch the proof of a session from its contributor
     Fetch(FetchArgs),
-    /// Verify a session: VALID or INVALID, and what that means
+    /// Verify a session or an evidence bundle: VALID or INVALID, and what that means
     Verify(VerifyArgs),
+    /// Is it the same model? SAME, DIFFERENT or UNDECIDED, with error rates and evidence
+    Identify(identify::IdentifyArgs),
+    /// Train and derive small models with known relations, to try `identify` on
+    Zoo(ZooArgs),
     /// See the whole of it on shipped data: two parties, one proof, three cheats
     Demo(DemoArgs),
     /// Measure times and sizes on this machine
@@ -269,16 +276,36 @@ impl PatienceArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["session", "bundle"]))]
 pub(crate) struct VerifyArgs {
     /// The manifest digest that you pinned before the session
-    #[arg(long, value_name = "DIGEST")]
-    pub(crate) pin: Digest,
+    #[arg(long, value_name = "DIGEST", required_unless_present = "bundle", conflicts_with = "bundle")]
+    pub(crate) pin: Option<Digest>,
     /// The folder that `lorica run` wrote
     #[arg(long, value_name = "DIR")]
-    pub(crate) session: PathBuf,
+    pub(crate) session: Option<PathBuf>,
     /// The proof [default: proof.bin in the session's folder]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "bundle")]
     pub(crate) proof: Option<PathBuf>,
+    /// The evidence folder that `lorica identify` wrote: everything in it is computed again
+    #[arg(long, value_name = "DIR")]
+    pub(crate) bundle: Option<PathBuf>,
+    /// INVALID unless this key signed the bundle
+    #[arg(long, value_name = "FINGERPRINT", requires = "bundle")]
+    pub(crate) signer: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ZooArgs {
+    /// Folder for the models; a build that was interrupted goes on there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Only a few members, in a moment
+    #[arg(long)]
+    pub(crate) tiny: bool,
+    /// Folder with the shipped models and texts
+    #[arg(long, default_value = "testdata", value_name = "DIR")]
+    pub(crate) sources: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -302,6 +329,8 @@ pub(crate) struct DemoArgs {
 pub(crate) enum BenchCommand {
     /// Compute, register, prove and verify one synthetic session
     Session(BenchSessionArgs),
+    /// False decisions and queries of `identify`, simulated under its real stopping rule
+    Identity(BenchIdentityArgs),
     /// Make a page with tables and a plot from stored results
     Summary(BenchSummaryArgs),
 }
@@ -338,4 +367,17 @@ pub(crate) struct BenchSessionArgs {
 pub(crate) struct BenchSummaryArgs {
     /// Folder with results of `lorica bench session --json`
     pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchIdentityArgs {
+    /// Simulated runs of each case
+    #[arg(long, default_value = "20000", value_name = "N")]
+    pub(crate) runs: NonZeroU32,
+    /// Seed of the simulation
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub(crate) seed: u64,
+    /// Also write the plots into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plots: Option<PathBuf>,
 }

@@ -94,6 +94,40 @@ pub(crate) enum CliError {
     Rows(#[from] RowsError),
     #[error(transparent)]
     Forgery(#[from] ForgeryError),
+    #[error(transparent)]
+    Source(#[from] lorica_examine::source::SourceError),
+    #[error(transparent)]
+    Side(#[from] lorica_examine::side::SideError),
+    #[error(transparent)]
+    Agreement(#[from] lorica_examine::agreement::AgreementError),
+    #[error(transparent)]
+    Comparison(#[from] lorica_examine::comparison::ComparisonError),
+    #[error(transparent)]
+    Recording(#[from] lorica_examine::recording::RecordingError),
+    #[error(transparent)]
+    Structure(#[from] lorica_examine::structure::StructureError),
+    #[error(transparent)]
+    Calibration(#[from] lorica_examine::calibrate::CalibrationError),
+    #[error(transparent)]
+    Relation(#[from] lorica_examine::relation::RelationError),
+    #[error(transparent)]
+    Robustness(#[from] lorica_examine::robustness::RobustnessError),
+    /// A side that failed outside a comparison.
+    #[error(transparent)]
+    Respondent(#[from] lorica_identity::RespondentError),
+    #[error(transparent)]
+    Bank(#[from] lorica_identity::BankError),
+    /// A plan in which a decision can never happen.
+    #[error(transparent)]
+    Plan(#[from] lorica_identity::PlanError),
+    #[error(transparent)]
+    Evidence(#[from] lorica_evidence::WriteError),
+    #[error(transparent)]
+    Bundle(#[from] lorica_evidence::VerifyError),
+    #[error(transparent)]
+    ServeModel(#[from] lorica_endpoint::server::ServeError),
+    #[error(transparent)]
+    Zoo(#[from] lorica_zoo::ZooError),
     #[error(
         "the contributor's server did not start: expected its address on stdout, found {found:?}; its own message is above"
     )]
@@ -104,7 +138,9 @@ impl CliError {
     /// The exit code: a failed check is a no, everything else that is not about usage is a failure.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) | Self::Threads { .. } | Self::Simd(_) => Exit::Usage,
+            Self::Usage(_) | Self::Threads { .. } | Self::Simd(_) | Self::Plan(_) => Exit::Usage,
+            Self::Side(lorica_examine::side::SideError::NoModelName(..)) => Exit::Usage,
+            Self::Agreement(error) if error.is_usage() => Exit::Usage,
             // What is no manifest at all was not checked against anything.
             Self::Registered(RegisteredError::Manifest(_)) => Exit::Failed,
             Self::Registered(_) | Self::RegistrationInvalid(_) | Self::NotOpened(_) => Exit::No,

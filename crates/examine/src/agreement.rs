@@ -86,6 +86,13 @@ pub enum AgreementError {
     Bank(#[from] BankError),
 }
 
+impl AgreementError {
+    /// Whether other arguments would help, rather than another model or network.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::NoDistributions(_) | Self::Recorded { .. } | Self::ChatTemplate { .. })
+    }
+}
+
 impl Agreement {
     /// What a score means.
     pub fn scale(&self) -> ScoreScale {

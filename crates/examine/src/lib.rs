@@ -8,18 +8,26 @@
 //! | [`side`], [`local`] | one side, opened; a model in a folder, within a memory limit |
 //! | [`source`] | what a side is: a model folder, an endpoint, a recording |
 //! | [`recording`] | a reference's answers on disk |
+//! | [`engine`] | a local model behind a server on loopback |
 //! | [`agreement`] | what two sides can be compared by |
 //! | [`run`] | rounds of challenges, scores and the stop |
 //! | [`comparison`] | a run with its evidence |
-//! | [`survey`] | the real run on many pairs of the zoo, whose relation is known |
+//! | [`calibrate`] | how far a model is from itself |
+//! | [`relation`] | how two models are related |
+//! | [`robustness`] | servers that misbehave, and what is found about them |
+//! | [`structure`] | what two folders say without being run |
 
 #![forbid(unsafe_code)]
 
 pub mod agreement;
+pub mod calibrate;
 pub mod comparison;
+pub mod engine;
 pub mod local;
 pub mod recording;
+pub mod relation;
+pub mod robustness;
 pub mod run;
 pub mod side;
 pub mod source;
-pub mod survey;
+pub mod structure;

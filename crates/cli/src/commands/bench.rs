@@ -7,6 +7,7 @@ use std::{
 };
 
 use lorica_bench::{
+    identity::{self, Comparison, Efficiency, FalseDecisions},
     session::{SessionBench, SessionShape, SessionTimes},
     summary::{self, StoredRun},
 };
@@ -14,9 +15,10 @@ use lorica_tensor::files::{FileMode, read_at_most, write_atomically};
 use serde::Serialize;
 
 use crate::{
-    args::{BenchCommand, BenchSessionArgs, BenchSummaryArgs},
+    args::{BenchCommand, BenchIdentityArgs, BenchSessionArgs, BenchSummaryArgs},
     error::CliError,
     exit::Exit,
+    progress::Unit,
     report::{Console, Report, format},
 };
 
@@ -29,6 +31,7 @@ const PLOT_FILE: &str = "session-growth.svg";
 pub(crate) fn run(command: &BenchCommand, console: &Console) -> Result<Exit, CliError> {
     match command {
         BenchCommand::Session(args) => console.emit(&session(args, console)?),
+        BenchCommand::Identity(args) => console.emit(&identity(args, console)?),
         BenchCommand::Summary(args) => console.emit(&summary(args)?),
     }
 }
@@ -103,6 +106,54 @@ impl Report for SessionReport {
             writeln!(out, "memory in all     {}", format::bytes(peak))?;
         }
         Ok(())
+    }
+}
+
+/// The decision about model identity, simulated.
+#[derive(Debug, Serialize)]
+pub(crate) struct IdentityReport {
+    false_decisions: FalseDecisions,
+    efficiency: Efficiency,
+    comparison: Comparison,
+}
+
+fn identity(args: &BenchIdentityArgs, console: &Console) -> Result<IdentityReport, CliError> {
+    let progress = console.progress("simulating", Unit::Items);
+    let runs = u64::from(args.runs.get());
+    let false_decisions =
+        identity::false_decisions(runs, args.seed, &|done, total| progress.set(done, total))?;
+    drop(progress);
+    let report = IdentityReport {
+        false_decisions,
+        efficiency: identity::efficiency()?,
+        comparison: identity::comparison(args.seed)?,
+    };
+    if let Some(folder) = &args.plots {
+        let plots = [
+            ("false-decisions.svg", identity::false_decision_plot(&report.false_decisions)),
+            ("queries.svg", identity::efficiency_plot(&report.efficiency)),
+        ];
+        fs::create_dir_all(folder).map_err(CliError::io("create", folder))?;
+        for (name, plot) in plots {
+            let path = folder.join(name);
+            let svg = plot.map_err(|reason| CliError::Content { path: path.clone(), reason })?;
+            write_atomically(&path, FileMode::Shared, |out| out.write_all(svg.as_bytes()))?;
+        }
+    }
+    Ok(report)
+}
+
+impl Report for IdentityReport {
+    const SCHEMA: &'static str = "lorica-bench-identity/1";
+
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.false_decisions.to_markdown())?;
+        writeln!(out, "{}", self.efficiency.to_markdown())?;
+        writeln!(out, "{}", self.comparison.to_markdown())
+    }
+
+    fn exit(&self) -> Exit {
+        if self.false_decisions.all_within_alpha() { Exit::Yes } else { Exit::No }
     }
 }
 

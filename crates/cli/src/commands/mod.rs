@@ -4,6 +4,7 @@ mod bench;
 mod commit;
 mod demo;
 mod fetch;
+mod identify;
 mod inspect;
 mod open;
 mod pin;
@@ -11,6 +12,7 @@ mod prove;
 mod run;
 mod serve;
 mod verify;
+mod zoo;
 
 use clap::CommandFactory as _;
 
@@ -32,7 +34,9 @@ pub(crate) fn dispatch(command: &Command, console: &Console) -> Result<Exit, Cli
         Command::Run(args) => console.emit(&run::run(args, console)?),
         Command::Prove(args) => console.emit(&prove::run(args, console)?),
         Command::Fetch(args) => console.emit(&fetch::run(args)?),
-        Command::Verify(args) => console.emit(&verify::run(args, console)?),
+        Command::Verify(args) => verify::run(args, console),
+        Command::Identify(args) => identify::run(args, console),
+        Command::Zoo(args) => console.emit(&zoo::run(args, console)?),
         Command::Demo(args) => console.emit(&demo::run(args, console)?),
         Command::Bench(command) => bench::run(command, console),
         Command::Completions { shell } => {

@@ -1,10 +1,12 @@
-//! `lorica verify`: the verdict about a session.
+//! `lorica verify`: the verdict about a session, or about an evidence bundle ([`super::identify::verify`]).
 
 use std::{
     io::{self, Write},
+    path::Path,
     time::Instant,
 };
 
+use lorica_tensor::Digest;
 use lorica_transcript::TranscriptReader;
 use lorica_verify::{
     manifest::RangeLevel,
@@ -20,7 +22,7 @@ use crate::{
     artefacts::{
         ArtefactPaths, MAX_PROOF_BYTES, PROOF_FILE, PublicArtefacts, RUN_FILE, open_transcript, read_required,
     },
-    commands::run::read_record,
+    commands::{identify, run::read_record},
     error::CliError,
     exit::Exit,
     progress::Unit,
@@ -39,25 +41,51 @@ pub(crate) struct VerifyReport {
     pub(crate) seconds: f64,
 }
 
-pub(crate) fn run(args: &VerifyArgs, console: &Console) -> Result<VerifyReport, CliError> {
+/// What is to be verified of a session.
+#[derive(Debug)]
+pub(crate) struct SessionClaim<'a> {
+    /// The digest that was pinned before the session.
+    pub(crate) pin: Digest,
+    /// The session's folder.
+    pub(crate) folder: &'a Path,
+    /// The proof, if it is not in that folder.
+    pub(crate) proof: Option<&'a Path>,
+}
+
+pub(crate) fn run(args: &VerifyArgs, console: &Console) -> Result<Exit, CliError> {
+    match (&args.bundle, args.pin, &args.session) {
+        (Some(bundle), _, _) => {
+            console.emit(&identify::verify::run(bundle, args.signer.as_deref(), console)?)
+        }
+        (None, Some(pin), Some(folder)) => {
+            console.emit(&session(&SessionClaim { pin, folder, proof: args.proof.as_deref() }, console)?)
+        }
+        _ => Err(CliError::Usage(
+            "name a session with --session and --pin, or a bundle with --bundle".to_owned(),
+        )),
+    }
+}
+
+/// The verdict about a session.
+pub(crate) fn session(claim: &SessionClaim<'_>, console: &Console) -> Result<VerifyReport, CliError> {
     let started = Instant::now();
-    let artefacts = PublicArtefacts::read(&ArtefactPaths::in_folder(&args.session))?;
-    let proof = args.proof.clone().unwrap_or_else(|| args.session.join(PROOF_FILE));
+    let artefacts = PublicArtefacts::read(&ArtefactPaths::in_folder(claim.folder))?;
+    let proof = claim.proof.map_or_else(|| claim.folder.join(PROOF_FILE), Path::to_owned);
     let proof = read_required(
         &proof,
         MAX_PROOF_BYTES,
         "the contributor makes it with `lorica prove`, `lorica fetch` brings it here",
     )?;
     // A session that was not about text has no losses.
-    let has_record = args.session.join(RUN_FILE).exists();
-    let loss = if has_record { Some(read_record(&args.session)?.measured_loss) } else { None };
-    let reader = open_transcript(&args.session)?;
+    let has_record = claim.folder.join(RUN_FILE).exists();
+    let loss = if has_record { Some(read_record(claim.folder)?.measured_loss) } else { None };
+    let reader = open_transcript(claim.folder)?;
     let header = reader.header();
     // One pass for digests, one for the proof.
     let progress = console.progress("verifying", Unit::Bytes);
     let rows = CountedRows::everything(&reader, header, 2, |done, total| progress.set(done, total));
     let verdict = judge(&Evidence {
-        pin: args.pin,
+        pin: claim.pin,
         manifest: &artefacts.manifest,
         commitments: &artefacts.commitments,
         registration: &artefacts.registration,

@@ -25,13 +25,16 @@ use lorica_verify::verdict::Outcome;
 use crate::{
     args::{
         Combine, CommitArgs, DemoArgs, FetchArgs, InspectArgs, ManifestArgs, OpeningChoice, PatienceArgs,
-        PinArgs, ProveArgs, RunArgs, VerifyArgs,
+        PinArgs, ProveArgs, RunArgs,
     },
     artefacts::{
         ArtefactPaths, MAX_PROOF_BYTES, NewFolder, PROOF_FILE, PublicArtefacts, SECRET_FILE, open_transcript,
         read_required,
     },
-    commands::{commit, fetch, inspect, pin, prove, run, verify},
+    commands::{
+        commit, fetch, inspect, pin, prove, run,
+        verify::{self, SessionClaim},
+    },
     error::CliError,
     own::{self, OwnAdapter},
     report::Console,
@@ -152,9 +155,9 @@ impl Demo {
             let report = fetch::run(&fetch)?;
             Ok((report::fetched(&report), ()))
         })?;
-        let verify = VerifyArgs { pin, session: user.clone(), proof: None };
+        let verify = SessionClaim { pin, folder: &user, proof: None };
         let outcome = story.step(Party::User, "verify", || {
-            let report = verify::run(&verify, quiet)?;
+            let report = verify::session(&verify, quiet)?;
             Ok((report::verdict(&report.verdict), report.verdict.verdict))
         })?;
         Ok((losses, outcome))

@@ -1,0 +1,61 @@
+//! How two local models are related: features of their answers and files, and a classifier fitted to known pairs.
+
+use lorica_identity::{
+    Answer, Challenge, Question, Respondent, RespondentError,
+    relation::{Classification, Classifier, ClassifierError, FeatureError, Features, Observed},
+    structure::Structure,
+};
+
+/// The classifier that comes with this program, as JSON; none has been fitted yet. Without one, nothing is guessed.
+const FITTED: Option<&str> = None;
+
+/// Why no relation was estimated.
+#[derive(Debug, thiserror::Error)]
+pub enum RelationError {
+    /// A side failed.
+    #[error(transparent)]
+    Respondent(#[from] RespondentError),
+    /// The answers have no features.
+    #[error(transparent)]
+    Features(#[from] FeatureError),
+    /// The classifier cannot be read.
+    #[error(transparent)]
+    Classifier(#[from] ClassifierError),
+}
+
+/// What two models have in common, and what that makes them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Related {
+    /// What was measured.
+    pub features: Features,
+    /// What it probably is; none where no classifier was fitted.
+    pub classification: Option<Classification>,
+}
+
+/// The fitted classifier, if this program has one.
+///
+/// # Errors
+/// One that cannot be read.
+pub fn classifier() -> Result<Option<Classifier>, ClassifierError> {
+    FITTED.map(Classifier::from_json).transpose()
+}
+
+/// Asks both sides the challenges, and classifies what comes.
+///
+/// # Errors
+/// A side that fails; answers without features; a classifier that cannot be read.
+pub fn relate(
+    reference: &mut dyn Respondent,
+    candidate: &mut dyn Respondent,
+    challenges: &[Challenge],
+    structure: Option<&Structure>,
+    done: &mut dyn FnMut(usize),
+) -> Result<Related, RelationError> {
+    let ours = reference.answer(Question::Distributions, challenges, done)?;
+    let theirs =
+        candidate.answer(Question::Distributions, challenges, &mut |count| done(ours.len() + count))?;
+    let answers: Vec<(Answer, Answer)> = ours.into_iter().zip(theirs).collect();
+    let features = Features::measure(Observed { answers: &answers, structure, bits_per_token: None })?;
+    let classification = classifier()?.map(|classifier| classifier.classify(&features));
+    Ok(Related { features, classification })
+}
