@@ -81,8 +81,10 @@ impl Rule {
         }
     }
 
-    fn trial(&self, mean: f64, source: &Source, run_number: u64, case: u64, seed: u64) -> Trial {
-        let mut rng = numbers(seed, case, run_number);
+    fn trial(&self, case: &Case<'_>, number_of_run: u64) -> Trial {
+        let source = case.source;
+        let mean = source.mean();
+        let mut rng = numbers(case.seed, case.number, number_of_run);
         match self {
             Self::Ours(plan) => {
                 let scores: Vec<f64> = source.scores(&mut rng).take(plan.maximum() as usize).collect();
@@ -126,28 +128,41 @@ fn scores([gamma, delta_star]: [f64; 2]) -> [(&'static str, Source); 8] {
 /// # Errors
 /// A plan that cannot be: none of those here, unless the modes change.
 pub fn comparison(seed: u64) -> Result<Comparison, PlanError> {
+    of_runs(RUNS, seed)
+}
+
+fn of_runs(runs: u64, seed: u64) -> Result<Comparison, PlanError> {
     let mut rows = Vec::new();
     for (mode, earlier) in [(Mode::quick(), EarlierRule::QUICK), (Mode::audit(), EarlierRule::AUDIT)] {
         let rules = rules(&mode, earlier)?;
         for kind in 0..scores([0.1, 0.1]).len() {
             for rule in &rules {
                 let (name, source) = &scores(rule.thresholds())[kind];
-                rows.push(row(rule, &mode, (name, source), kind as u64, seed));
+                let case = Case { number: kind as u64, name, source, runs, seed };
+                rows.push(row(rule, &mode, &case));
             }
         }
     }
-    Ok(Comparison { version: env!("CARGO_PKG_VERSION").to_owned(), runs: RUNS, seed, rows })
+    Ok(Comparison { version: env!("CARGO_PKG_VERSION").to_owned(), runs, seed, rows })
 }
 
-fn row(rule: &Rule, mode: &Mode, (name, source): (&str, &Source), case: u64, seed: u64) -> ComparisonRow {
+/// Scores of one kind, and how many runs on them.
+struct Case<'a> {
+    number: u64,
+    name: &'a str,
+    source: &'a Source,
+    runs: u64,
+    seed: u64,
+}
+
+fn row(rule: &Rule, mode: &Mode, case: &Case<'_>) -> ComparisonRow {
+    let Case { name, source, runs, .. } = *case;
     let mean = source.mean();
-    let trials: Vec<Trial> = (0..RUNS)
-        .into_par_iter()
-        .map(|run_number| rule.trial(mean, source, run_number, case, seed))
-        .collect();
+    let trials: Vec<Trial> =
+        (0..runs).into_par_iter().map(|number_of_run| rule.trial(case, number_of_run)).collect();
     let [gamma, delta_star] = rule.thresholds();
     let rate = |counts: &dyn Fn(&Trial) -> bool| {
-        Rate::new(trials.iter().filter(|trial| counts(trial)).count() as u64, RUNS)
+        Rate::new(trials.iter().filter(|trial| counts(trial)).count() as u64, runs)
     };
     let is_different = |trial: &Trial| matches!(trial.outcome.decision, Decision::Different { .. });
     // Large differences are differences: a rule that finds them is not wrong about a mean that is small.
@@ -169,7 +184,7 @@ fn row(rule: &Rule, mode: &Mode, (name, source): (&str, &Source), case: u64, see
         }),
         missed: rate(&|trial| trial.missed),
         alpha: mode.alpha(),
-        mean_queries: trials.iter().map(|trial| f64::from(trial.outcome.queries)).sum::<f64>() / RUNS as f64,
+        mean_queries: trials.iter().map(|trial| f64::from(trial.outcome.queries)).sum::<f64>() / runs as f64,
     }
 }
 
@@ -207,5 +222,30 @@ impl Comparison {
             );
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_do_not_hold_are_seen_to_fail_and_ours_is_not() {
+        let comparison = of_runs(150, 5).unwrap();
+        let row = |scores: &str, rule: &str| {
+            let mut rows = comparison.rows.iter().filter(|row| row.mode == "audit");
+            rows.find(|row| row.scores.starts_with(scores) && row.rule.starts_with(rule)).unwrap()
+        };
+        let own_gamma = "at the rule's own gamma: 0 and 1/2";
+        assert!(row(own_gamma, "published").wrong.lower > 0.5);
+        assert!(row(own_gamma, "published").missed.lower > 0.5);
+        for row in comparison.rows.iter().filter(|row| row.rule.starts_with("ours")) {
+            assert!(row.wrong.lower <= row.alpha && row.missed.lower <= 2.0 * row.alpha, "{row:?}");
+        }
+        assert!(row("identical", "ours").mean_queries < row("identical", "Hoeffding").mean_queries);
+        assert!(
+            row("other model: even", "ours").mean_queries < row("other model: even", "fixed n").mean_queries
+        );
+        assert!(comparison.to_markdown().contains("| audit | identical: all 0 | ours, by betting |"));
     }
 }
