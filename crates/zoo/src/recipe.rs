@@ -157,7 +157,7 @@ impl List {
 
     /// Small models from random weights: two seeds of each of two shapes, and shapes and a tokenizer of their own.
     fn small_roots(&mut self) -> Result<(), ZooError> {
-        let training = Training { steps: 400, batch: 4, window: 128, rate: 4e-3 };
+        let training = Training { steps: 300, batch: 4, window: 128, rate: 5e-3 };
         for name in ["small-gpt2-a", "small-gpt2-b"] {
             self.trained(name, small_gpt2(TOKENS, 64, 2), training)?;
         }
@@ -171,7 +171,7 @@ impl List {
 
     /// The shapes of the shipped models, trained from other random weights on another text.
     fn large_roots(&mut self) -> Result<(), ZooError> {
-        let training = Training { steps: 250, batch: 4, window: 128, rate: 3e-3 };
+        let training = Training { steps: 250, batch: 4, window: 128, rate: 4e-3 };
         let gpt2 = Gpt2Shape { vocabulary: TOKENS, context: 256, hidden: 128, layers: 4, heads: 4 };
         self.trained("gpt2-again", Shape::Gpt2(gpt2), training)?;
         let llama = LlamaShape {

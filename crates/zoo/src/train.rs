@@ -10,17 +10,19 @@
 //! |---|---|
 //! | [`network`] | [`Network`]: tokens in, logits out, with or without gradients |
 //! | [`text`] | tokens of a text, training windows and held-out ones |
-//! | `layer` | norms, softmax and attention that can be differentiated |
+//! | `layer`, `fused` | norms, attention, losses that can be differentiated |
 
+mod fused;
 mod layer;
 pub mod network;
 pub mod text;
 
-use candle_core::{D, Tensor, Var};
+use candle_core::{Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use fused::Target;
 pub use network::Network;
 pub use text::{Batch, Tokens};
 
@@ -142,17 +144,12 @@ fn clip(variables: &[Var], gradients: &mut candle_core::backprop::GradStore) -> 
     Ok(())
 }
 
-/// Mean over rows of minus the log-probability of the target.
 fn next_token_loss(logits: &Tensor, batch: &Batch) -> Result<Tensor, ZooError> {
-    let targets = Tensor::from_slice(&batch.targets, (batch.targets.len(), 1), logits.device())?;
-    Ok(layer::log_softmax(logits)?.gather(&targets, D::Minus1)?.mean_all()?.neg()?)
+    Ok(fused::cross_entropy(logits, Target::Tokens(batch.targets.clone()))?)
 }
 
-/// Mean over rows of the cross-entropy from the teacher's distribution to the student's.
 fn imitation_loss(logits: &Tensor, teacher: &Tensor) -> Result<Tensor, ZooError> {
-    let target = layer::log_softmax(&teacher.detach())?.exp()?;
-    let rows = logits.dim(0)? as f64;
-    Ok((layer::log_softmax(logits)?.mul(&target)?.sum_all()? / -rows)?)
+    Ok(fused::cross_entropy(logits, Target::Distributions(fused::distributions(&teacher.detach())?))?)
 }
 
 fn held_out_loss(network: &Network, batches: &[Batch]) -> Result<f64, ZooError> {

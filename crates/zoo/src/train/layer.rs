@@ -1,6 +1,8 @@
-//! Norms, softmax, rotary positions and causal attention out of operations that candle can differentiate.
+//! Norms, rotary positions and causal attention out of operations that candle can differentiate.
 
 use candle_core::{D, Device, Result, Tensor};
+
+use super::fused::causal_softmax;
 
 /// `x / sqrt(mean(x^2) + epsilon) * weight` along the last dimension.
 pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {
@@ -12,18 +14,6 @@ pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tens
 pub(super) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> Result<Tensor> {
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     rms_norm(&centred, weight, epsilon)?.broadcast_add(bias)
-}
-
-/// The logarithm of the softmax along the last dimension. The largest entry is a constant to the gradient, which is the
-/// same for every constant.
-pub(super) fn log_softmax(x: &Tensor) -> Result<Tensor> {
-    let shifted = x.broadcast_sub(&x.detach().max_keepdim(D::Minus1)?)?;
-    shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)
-}
-
-fn softmax(x: &Tensor) -> Result<Tensor> {
-    let powers = x.broadcast_sub(&x.detach().max_keepdim(D::Minus1)?)?.exp()?;
-    powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
 }
 
 /// Sizes of an attention layer's input.
@@ -47,27 +37,17 @@ impl Heads {
         let Self { sequences, positions, query: heads, key_value, width } = *self;
         // Query heads that share a key head are neighbours: they are seen as more rows of one head.
         let rows = heads / key_value * positions;
-        let scores = (query * (width as f64).sqrt().recip())?
+        let scores = query
             .reshape((sequences, key_value, rows, width))?
             .matmul(&key.t()?)?
-            .reshape((sequences, heads, positions, positions))?
-            .broadcast_add(&causal_mask(positions)?)?;
-        softmax(&scores)?
+            .reshape((sequences, heads, positions, positions))?;
+        causal_softmax(&scores, (width as f32).sqrt().recip())?
             .reshape((sequences, key_value, rows, positions))?
             .matmul(value)?
             .reshape((sequences, heads, positions, width))?
             .transpose(1, 2)?
             .reshape((sequences * positions, heads * width))
     }
-}
-
-/// `[positions, positions]`: 0 where a row may look, minus infinity after it.
-fn causal_mask(positions: usize) -> Result<Tensor> {
-    let entry = |index: usize| {
-        if index % positions > index / positions { f32::NEG_INFINITY } else { 0.0 }
-    };
-    let values: Vec<f32> = (0..positions * positions).map(entry).collect();
-    Tensor::from_vec(values, (positions, positions), &Device::Cpu)
 }
 
 /// Cosines and sines of rotary positions, each `[positions, width]` with the two halves alike.

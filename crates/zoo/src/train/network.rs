@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor, Var};
 use rand::{Rng, RngExt};
 
 use super::{
+    fused::gelu,
     layer::{Heads, Rotary, layer_norm, rms_norm},
     text::Batch,
 };
@@ -130,7 +131,7 @@ impl Network {
             let part = |index: usize| heads.split(&fused.narrow(1, index * hidden, hidden)?, heads.query);
             let attended = heads.attend(&part(0)?, &part(1)?, &part(2)?)?;
             x = (x + linear(&attended, &name("attn.c_proj"))?)?;
-            let inner = linear(&norm(&x, &name("ln_2"))?, &name("mlp.c_fc"))?.gelu()?;
+            let inner = gelu(&linear(&norm(&x, &name("ln_2"))?, &name("mlp.c_fc"))?)?;
             x = (x + linear(&inner, &name("mlp.c_proj"))?)?;
         }
         Ok(norm(&x, "ln_f")?.matmul(&embedding.t()?)?)
