@@ -23,7 +23,7 @@
 //! | [`member`] | [`Member`]: name, origin, the steps that make one from another |
 //! | [`relation`] | [`Relation`], [`Truth`]: what is known of two members |
 //! | [`manifest`] | [`Zoo`]: `zoo.json`, digests, checking |
-//! | [`derive`] | one model from another without training |
+//! | [`mod@derive`] | one model from another without training |
 //! | [`train`] | decoders with gradients, training, distillation |
 //! | [`draft`], [`shape`] | a model in memory; the sizes of a decoder |
 //! | [`error`] | [`ZooError`]: everything that stops a zoo |

@@ -205,7 +205,8 @@ fn appended_tokens_keep_old_logits_and_take_little_probability() {
             let found = logits(folder.path());
             for (expected, found) in expected.iter().zip(&found) {
                 assert_eq!(found.len(), 2048 + count);
-                let difference = largest_difference(&[expected.clone()], &[found[..2048].to_vec()]);
+                let difference =
+                    largest_difference(std::slice::from_ref(expected), &[found[..2048].to_vec()]);
                 assert!(difference < 1e-4, "{name}: {difference}");
                 let mass: f64 = softmax(found)[2048..].iter().sum();
                 assert!(mass < 1.1 * count as f64 / 2048.0, "{name} {count}: {mass}");
