@@ -6,7 +6,7 @@ use candle_nn::ops::softmax_last_dim;
 use crate::error::ModelError;
 
 /// Queries are taken this many at a time, so that the scores of a long window never exist as a whole.
-const QUERY_BLOCK: usize = 256;
+pub(crate) const QUERY_BLOCK: usize = 256;
 /// A cache grows by this many positions at a time.
 const CACHE_STEP: usize = 256;
 
@@ -89,6 +89,8 @@ pub(crate) struct Heads {
     pub(crate) key_value: usize,
     /// Factor on the scores before the softmax.
     pub(crate) scale: f64,
+    /// How many positions each sees, itself and those just before it; all earlier ones where it is not set.
+    pub(crate) window: Option<usize>,
 }
 
 /// `[sequences * positions, heads * width]` to `[sequences, heads, positions, width]`.
@@ -101,7 +103,7 @@ pub(crate) fn split_heads(x: &Tensor, sequences: usize, heads: usize) -> candle_
 ///
 /// `query` is `[sequences, query heads, positions, width]`; `key` and `value` are
 /// `[sequences, key-value heads, all positions, width]`, the earlier positions first. Position i of the queries
-/// sees all earlier positions and itself. Returns `[sequences * positions, query heads * width]`.
+/// sees itself and all earlier positions, or those of its window. Returns `[sequences * positions, query heads * width]`.
 pub(crate) fn causal(
     heads: Heads,
     query: &Tensor,
@@ -115,30 +117,35 @@ pub(crate) fn causal(
     let mut blocks = Vec::new();
     for start in (0..positions).step_by(QUERY_BLOCK) {
         let rows = QUERY_BLOCK.min(positions - start);
-        let visible = past + start + rows;
+        // Keys before the first query's window are seen by no query of the block.
+        let lowest = heads.window.map_or(0, |window| (past + start + 1).saturating_sub(window));
+        let visible = past + start + rows - lowest;
         // Query heads that share keys are neighbours: seen as more rows of one head, nothing is repeated.
         let shared = (sequences, heads.key_value, sharing * rows, width);
         let scores = query
             .narrow(2, start, rows)?
             .reshape(shared)?
-            .matmul(&key.narrow(2, 0, visible)?.t()?)?
+            .matmul(&key.narrow(2, lowest, visible)?.t()?)?
             .reshape((sequences, heads.query, rows, visible))?;
-        let scores = if rows == 1 { scores } else { scores.broadcast_add(&mask(rows, visible)?)? };
+        let scores =
+            if rows == 1 { scores } else { scores.broadcast_add(&mask(rows, visible, heads.window)?)? };
         let weights =
             softmax_last_dim(&scores)?.reshape((sequences, heads.key_value, sharing * rows, visible))?;
-        let mixed = weights.matmul(&value.narrow(2, 0, visible)?)?;
+        let mixed = weights.matmul(&value.narrow(2, lowest, visible)?)?;
         blocks.push(mixed.reshape((sequences, heads.query, rows, width))?);
     }
     Tensor::cat(&blocks, 2)?.transpose(1, 2)?.reshape((sequences * positions, heads.query * width))
 }
 
-/// `[rows, visible]`: 0 where row i, which stands at position `visible - rows + i`, may look, minus infinity after it.
-fn mask(rows: usize, visible: usize) -> candle_core::Result<Tensor> {
+/// `[rows, visible]`: 0 where row i, which stands at place `visible - rows + i`, may look, minus infinity elsewhere.
+fn mask(rows: usize, visible: usize, window: Option<usize>) -> candle_core::Result<Tensor> {
     let first = visible - rows;
-    let mut values = vec![0f32; rows * visible];
+    let mut values = vec![f32::NEG_INFINITY; rows * visible];
     for (row, entries) in values.chunks_exact_mut(visible).enumerate() {
-        for entry in entries.iter_mut().skip(first + row + 1) {
-            *entry = f32::NEG_INFINITY;
+        let end = first + row + 1;
+        let start = window.map_or(0, |window| end.saturating_sub(window));
+        if let Some(seen) = entries.get_mut(start..end) {
+            seen.fill(0.0);
         }
     }
     Tensor::from_vec(values, (rows, visible), &Device::Cpu)

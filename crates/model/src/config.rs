@@ -30,6 +30,23 @@ pub struct ModelConfig {
     pub end_of_text: Vec<u32>,
 }
 
+impl ModelConfig {
+    pub(crate) fn check_context(&self, tokens: usize) -> Result<(), ModelError> {
+        let allowed = self.context;
+        if tokens > allowed { Err(ModelError::ContextExceeded { found: tokens, allowed }) } else { Ok(()) }
+    }
+
+    pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
+        let vocabulary = self.vocabulary;
+        match tokens.iter().zip(0..).find(|(token, _)| **token as usize >= vocabulary) {
+            Some((&token, position)) => {
+                Err(ModelError::TokenBeyondVocabulary { position, token, vocabulary })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// The non-linearity of the feed-forward layers, by the names transformers gives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -211,9 +228,10 @@ impl Fields {
     }
 }
 
-/// Refuses the fields that would change the forward pass of any decoder family.
-pub(crate) fn refuse_foreign_fields(fields: &Fields) -> Result<(), ModelError> {
-    for field in ["is_encoder_decoder", "add_cross_attention", "use_sliding_window"] {
+/// Refuses the fields that would change the forward pass of any decoder family, save those the family implements.
+pub(crate) fn refuse_foreign_fields(fields: &Fields, implemented: &[&str]) -> Result<(), ModelError> {
+    let foreign = |field: &&&str| !implemented.contains(*field);
+    for field in ["is_encoder_decoder", "add_cross_attention", "use_sliding_window"].iter().filter(foreign) {
         fields.only(field, false)?;
     }
     for field in [
@@ -225,7 +243,10 @@ pub(crate) fn refuse_foreign_fields(fields: &Fields) -> Result<(), ModelError> {
         "num_local_experts",
         "quantization_config",
         "sliding_window",
-    ] {
+    ]
+    .iter()
+    .filter(foreign)
+    {
         fields.only(field, Value::Null)?;
     }
     for field in [
@@ -235,7 +256,10 @@ pub(crate) fn refuse_foreign_fields(fields: &Fields) -> Result<(), ModelError> {
         "logits_scaling",
         "partial_rotary_factor",
         "residual_multiplier",
-    ] {
+    ]
+    .iter()
+    .filter(foreign)
+    {
         fields.only(field, 1.0)?;
     }
     let full = |kind: &Value| kind.as_str() == Some("full_attention");

@@ -120,12 +120,14 @@ pub enum ModelError {
     },
     /// The output matrix is declared to be the embedding, but another one is stored.
     #[error(
-        "{}, tensor lm_head.weight: config.json says tie_word_embeddings, but its bytes differ from those of \
+        "{}, tensor {output}: config.json says tie_word_embeddings, but its bytes differ from those of \
          {embedding}; set tie_word_embeddings to false if the model has an output matrix of its own", path.display()
     )]
     NotTied {
         /// The weight file.
         path: PathBuf,
+        /// The output matrix's name.
+        output: &'static str,
         /// The embedding's name.
         embedding: String,
     },
@@ -271,6 +273,36 @@ pub enum ModelError {
         /// The model's vocabulary.
         vocabulary: usize,
     },
+    /// A row is wanted where the text has no token.
+    #[error("request {request} asks for position {position} of a text of {tokens} tokens")]
+    NoSuchPosition {
+        /// The request's place in the call.
+        request: usize,
+        /// The position.
+        position: usize,
+        /// The text's length.
+        tokens: usize,
+    },
+    /// The memory allowed cannot hold what must be held at once.
+    #[error(
+        "{} of memory are left for the model, {} are needed at least: {} for its largest layer, {} to compute with; \
+         allow more, or use shorter texts", mebibytes(*allowed), mebibytes(*needed), mebibytes(*weights),
+        mebibytes(needed - weights)
+    )]
+    Memory {
+        /// Bytes that may be used beyond what the process holds.
+        allowed: u64,
+        /// Bytes that are needed at least.
+        needed: u64,
+        /// Bytes of those for weights.
+        weights: u64,
+    },
+    /// The thread that reads weights could not be started, or the pass that it read for ended before it did.
+    #[error("the reading of weights stopped: {reason}")]
+    Reader {
+        /// What happened.
+        reason: String,
+    },
     /// A tensor computation failed.
     #[error("tensor computation failed: {0}")]
     Compute(#[from] candle_core::Error),
@@ -278,4 +310,8 @@ pub enum ModelError {
 
 fn names(modules: &[ModuleName]) -> String {
     modules.iter().map(ModuleName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
 }

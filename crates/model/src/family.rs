@@ -4,14 +4,15 @@ use serde::Serialize;
 
 use crate::{
     config::{Fields, ModelConfig, refuse_foreign_fields},
-    decoder::Architecture,
+    decoder::{Outline, Parts},
     error::ModelError,
-    gpt2, llama,
-    weights::Loader,
+    gpt2, llama, neox,
+    stack::Stack,
+    weights::{Loader, WeightFiles},
 };
 
 /// The supported values of `model_type`.
-const SUPPORTED: &str = "gpt2, llama";
+const SUPPORTED: &str = "gpt2, llama, gpt_neox, mistral, qwen2";
 
 /// A family and the part of the configuration that changes its forward pass. The serialised form is digested.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,6 +20,10 @@ const SUPPORTED: &str = "gpt2, llama";
 pub(crate) enum Family {
     Gpt2(gpt2::Config),
     Llama(llama::Config),
+    #[serde(rename = "gpt_neox")]
+    GptNeox(neox::Config),
+    Mistral(llama::Config),
+    Qwen2(llama::Config),
 }
 
 impl Family {
@@ -26,36 +31,56 @@ impl Family {
         if !fields.has("model_type") {
             return Err(fields.wrong("model_type", format!("one of {SUPPORTED}")));
         }
-        let read = match fields.text("model_type")? {
-            "gpt2" => |fields: &Fields| gpt2::Config::read(fields).map(Self::Gpt2),
-            "llama" => |fields: &Fields| llama::Config::read(fields).map(Self::Llama),
+        // Fields that other families do not implement, and that this one does or has without using them.
+        let implemented: &[&str] = match fields.text("model_type")? {
+            "gpt_neox" => &["partial_rotary_factor"],
+            "mistral" | "qwen2" => &["sliding_window"],
+            "gpt2" | "llama" => &[],
             _ => return Err(fields.unsupported("model_type", SUPPORTED)),
         };
-        refuse_foreign_fields(fields)?;
-        read(fields)
+        refuse_foreign_fields(fields, implemented)?;
+        match fields.text("model_type")? {
+            "gpt2" => gpt2::Config::read(fields).map(Self::Gpt2),
+            "llama" => llama::Config::read(fields).map(Self::Llama),
+            "gpt_neox" => neox::Config::read(fields).map(Self::GptNeox),
+            "mistral" => llama::Config::mistral(fields).map(Self::Mistral),
+            "qwen2" => llama::Config::qwen2(fields).map(Self::Qwen2),
+            _ => Err(fields.unsupported("model_type", SUPPORTED)),
+        }
     }
 
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Gpt2(_) => "gpt2",
             Self::Llama(_) => "llama",
+            Self::GptNeox(_) => "gpt_neox",
+            Self::Mistral(_) => "mistral",
+            Self::Qwen2(_) => "qwen2",
         }
     }
 
-    pub(crate) fn load(&self, mut loader: Loader<'_>) -> Result<Box<dyn Architecture>, ModelError> {
-        let model: Box<dyn Architecture> = match self {
-            Self::Gpt2(config) => Box::new(gpt2::Gpt2::load(config, &mut loader)?),
-            Self::Llama(config) => Box::new(llama::Llama::load(config, &mut loader)?),
-        };
+    /// The parts to load it from.
+    pub(crate) fn parts(&self) -> &dyn Parts {
+        match self {
+            Self::Gpt2(config) => config,
+            Self::GptNeox(config) => config,
+            Self::Llama(config) | Self::Mistral(config) | Self::Qwen2(config) => config,
+        }
+    }
+
+    pub(crate) fn outline(&self, weights: &WeightFiles) -> Outline {
+        self.parts().outline(&|name| weights.contains(name))
+    }
+
+    pub(crate) fn load(&self, mut loader: Loader<'_>, outline: Outline) -> Result<Stack, ModelError> {
+        let stack = Stack::load(self.parts(), outline, &mut loader)?;
         loader.finish(self.name())?;
-        Ok(model)
+        Ok(stack)
     }
 
     pub(crate) fn config(&self, end_of_text: Vec<u32>) -> ModelConfig {
-        let (vocabulary, context, hidden) = match self {
-            Self::Gpt2(config) => (config.vocabulary, config.context, config.hidden),
-            Self::Llama(config) => (config.vocabulary, config.context, config.hidden),
-        };
+        let outline = self.parts().outline(&|_| false);
+        let Outline { vocabulary, context, hidden, .. } = outline;
         ModelConfig { vocabulary, context, hidden, end_of_text }
     }
 }

@@ -1,8 +1,11 @@
-//! A model's folder, opened once: its configuration parsed, its weight files mapped.
+//! A model's folder, opened once: its configuration parsed, its weight files open.
 //!
 //! Identity and weights taken from one [`ModelFolder`] are those of the same files.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use lorica_tensor::Digest;
 
@@ -13,13 +16,14 @@ use crate::{
     linear::ModuleInfo,
     model::BaseModel,
     progress::Progress,
-    weights::{Content, Loader, WeightFiles},
+    stack::Stack,
+    weights::{Content, Loader, Rounding, WeightFiles},
 };
 
 /// What tells one base model from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseIdentityParts {
-    /// The decoder family, `gpt2` or `llama`.
+    /// The decoder family, as `model_type` names it: `gpt2`, `llama`, `gpt_neox`, `mistral`, `qwen2`.
     pub family: String,
     /// SHA-256 of the fields of `config.json` that change the forward pass, as canonical JSON. Other fields,
     /// their order and defaults written out or left out make no difference.
@@ -34,7 +38,7 @@ pub struct ModelFolder {
     path: PathBuf,
     family: Family,
     config: ModelConfig,
-    weights: WeightFiles,
+    weights: Arc<WeightFiles>,
 }
 
 impl ModelFolder {
@@ -50,7 +54,7 @@ impl ModelFolder {
         let fields = Fields::read(&path.join("config.json"))?;
         let family = Family::read(&fields)?;
         let config = family.config(end_of_text(path, &fields)?);
-        let weights = WeightFiles::open(path)?;
+        let weights = Arc::new(WeightFiles::open(path)?);
         Ok(Self { path: path.to_owned(), family, config, weights })
     }
 
@@ -59,7 +63,7 @@ impl ModelFolder {
         &self.path
     }
 
-    /// The decoder family, `gpt2` or `llama`.
+    /// The decoder family, as `model_type` names it: `gpt2`, `llama`, `gpt_neox`, `mistral`, `qwen2`.
     pub fn family(&self) -> &'static str {
         self.family.name()
     }
@@ -98,8 +102,28 @@ impl ModelFolder {
     /// # Errors
     /// Tensors that are missing, unexpected, of another shape or type, or not finite.
     pub fn load(&self, progress: &mut dyn FnMut(Progress)) -> Result<BaseModel, ModelError> {
-        let architecture = self.family.load(Loader::new(&self.weights, Content::Weights, progress))?;
-        Ok(BaseModel::new(self.family(), self.config.clone(), architecture))
+        self.load_rounded(Rounding::None, progress)
+    }
+
+    /// As [`ModelFolder::load`], with the weights rounded to another type first.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::load`], and a weight beyond the range of the type.
+    pub fn load_rounded(
+        &self,
+        rounding: Rounding,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<BaseModel, ModelError> {
+        let total = self.weights.total_bytes();
+        let mut done = 0;
+        let mut before = |bytes| {
+            progress(Progress { done, total });
+            done += bytes;
+            Ok(())
+        };
+        let stack = self.read(Content::Weights, rounding, &mut before)?;
+        progress(Progress { done: total, total });
+        Ok(BaseModel::new(self.family(), self.config.clone(), stack))
     }
 
     /// The linear hook points in the order of the forward pass, as [`BaseModel::modules`] gives them, from names and
@@ -108,8 +132,22 @@ impl ModelFolder {
     /// # Errors
     /// Tensors that are missing, unexpected or of another shape.
     pub fn modules(&self) -> Result<Vec<ModuleInfo>, ModelError> {
-        let mut ignored = |_| ();
-        Ok(self.family.load(Loader::new(&self.weights, Content::Shapes, &mut ignored))?.modules())
+        Ok(self.read(Content::Shapes, Rounding::None, &mut |_| Ok(()))?.modules())
+    }
+
+    fn read(
+        &self,
+        content: Content,
+        rounding: Rounding,
+        before: &mut dyn FnMut(u64) -> Result<(), ModelError>,
+    ) -> Result<Stack, ModelError> {
+        let loader = Loader::new(&self.weights, content, rounding, before);
+        self.family.load(loader, self.family.outline(&self.weights))
+    }
+
+    /// The family and the files, for a model that streams by.
+    pub(crate) fn sources(&self) -> (Family, Arc<WeightFiles>) {
+        (self.family.clone(), Arc::clone(&self.weights))
     }
 }
 

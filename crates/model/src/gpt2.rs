@@ -10,10 +10,10 @@ use serde::Serialize;
 use crate::{
     attention::Heads,
     config::{Activation, Fields, as_text},
-    decoder::{Architecture, Pass},
+    decoder::{Block, LastNorm, Outline, Parts, Pass, Projected},
     error::ModelError,
     linear::{Layout, LinearGroup, LinearSpec, ModuleInfo, ModulePath},
-    weights::{Head, Loader},
+    weights::Loader,
 };
 
 /// The fields of `config.json` that change the forward pass.
@@ -56,18 +56,10 @@ impl Config {
     }
 }
 
-/// The model.
-pub(crate) struct Gpt2 {
-    token_embedding: Tensor,
-    position_embedding: Tensor,
-    blocks: Vec<Block>,
-    norm: LayerNorm,
-    output: Tensor,
+/// One layer.
+struct Layer {
     heads: Heads,
     activation: Activation,
-}
-
-struct Block {
     attention_norm: LayerNorm,
     attention: LinearGroup<1>,
     attention_output: LinearGroup<1>,
@@ -76,31 +68,7 @@ struct Block {
     inner_output: LinearGroup<1>,
 }
 
-impl Gpt2 {
-    pub(crate) fn load(config: &Config, loader: &mut Loader<'_>) -> Result<Self, ModelError> {
-        let stored = if loader.contains("wte.weight") { "" } else { "transformer." };
-        let hidden = config.hidden;
-        let embedding_name = format!("{stored}wte.weight");
-        let token_embedding = loader.tensor(&embedding_name, &[config.vocabulary, hidden])?;
-        let position_embedding = loader.tensor(&format!("{stored}wpe.weight"), &[config.context, hidden])?;
-        let blocks = (0..config.layers)
-            .map(|layer| Block::load(config, loader, layer, stored))
-            .collect::<Result<_, ModelError>>()?;
-        let norm = layer_norm(config, loader, &format!("{stored}ln_f"))?;
-        let output = loader.output_matrix(Head {
-            name: &embedding_name,
-            embedding: &token_embedding,
-            tied: config.tied,
-        })?;
-        let width = hidden / config.heads;
-        let scale = if config.scale_scores { (width as f64).sqrt().recip() } else { 1.0 };
-        let heads = Heads { query: config.heads, key_value: config.heads, scale };
-        let activation = config.activation;
-        Ok(Self { token_embedding, position_embedding, blocks, norm, output, heads, activation })
-    }
-}
-
-impl Block {
+impl Layer {
     fn load(
         config: &Config,
         loader: &mut Loader<'_>,
@@ -119,7 +87,11 @@ impl Block {
         let attention_output = linear("attn.c_proj", hidden, hidden)?;
         let inner_layer = linear("mlp.c_fc", hidden, inner)?;
         let inner_output = linear("mlp.c_proj", inner, hidden)?;
+        let width = hidden / config.heads;
+        let scale = if config.scale_scores { (width as f64).sqrt().recip() } else { 1.0 };
         Ok(Self {
+            heads: Heads { query: config.heads, key_value: config.heads, scale, window: None },
+            activation: config.activation,
             attention_norm: layer_norm(config, loader, &format!("{stored}.ln_1"))?,
             attention,
             attention_output,
@@ -131,51 +103,68 @@ impl Block {
 }
 
 fn layer_norm(config: &Config, loader: &mut Loader<'_>, name: &str) -> Result<LayerNorm, ModelError> {
-    let weight = loader.tensor(&format!("{name}.weight"), &[config.hidden])?;
-    let bias = loader.tensor(&format!("{name}.bias"), &[config.hidden])?;
+    let weight = loader.floats(&format!("{name}.weight"), &[config.hidden])?;
+    let bias = loader.floats(&format!("{name}.bias"), &[config.hidden])?;
     Ok(LayerNorm::new(weight, bias, config.epsilon))
 }
 
-impl Architecture for Gpt2 {
-    fn hidden(&self, tokens: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor, ModelError> {
-        let (sequences, positions) = (pass.sequences, pass.positions);
-        let embedded = self.token_embedding.index_select(tokens, 0)?;
-        let width = embedded.dim(1)?;
-        let mut x = embedded
-            .reshape((sequences, positions, width))?
-            .broadcast_add(&self.position_embedding.narrow(0, pass.past, positions)?)?
-            .reshape((sequences * positions, width))?;
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let [fused] = block.attention.forward(&block.attention_norm.forward(&x)?, pass.hook)?;
-            let part = |index: usize| {
-                pass.split(&fused.narrow(1, index * width, width)?.contiguous()?, self.heads.query)
-            };
-            let parts = (part(0)?, part(1)?, part(2)?);
-            let attended = pass.attend(layer, self.heads, parts)?;
-            let [projected] = block.attention_output.forward(&attended, pass.hook)?;
-            x = (x + projected)?;
-            let [inner] = block.inner.forward(&block.inner_norm.forward(&x)?, pass.hook)?;
-            let [projected] = block.inner_output.forward(&self.activation.apply(&inner)?, pass.hook)?;
-            x = (x + projected)?;
+/// Tensor names begin with this in some checkpoints.
+const PREFIX: &str = "transformer.";
+
+fn prefix(contains: &dyn Fn(&str) -> bool) -> &'static str {
+    if contains("wte.weight") { "" } else { PREFIX }
+}
+
+impl Parts for Config {
+    fn outline(&self, contains: &dyn Fn(&str) -> bool) -> Outline {
+        Outline {
+            vocabulary: self.vocabulary,
+            context: self.context,
+            hidden: self.hidden,
+            layers: self.layers,
+            heads: self.heads,
+            attention: 3 * self.hidden,
+            inner: self.inner,
+            embedding: format!("{}wte.weight", prefix(contains)),
+            output: "lm_head.weight",
+            tied: self.tied,
+            frequencies: Vec::new(),
         }
-        Ok(self.norm.forward(&x)?)
     }
 
-    fn output_matrix(&self) -> &Tensor {
-        &self.output
+    fn positions(&self, loader: &mut Loader<'_>) -> Result<Option<Tensor>, ModelError> {
+        let name = format!("{}wpe.weight", prefix(&|name| loader.contains(name)));
+        Ok(Some(loader.floats(&name, &[self.context, self.hidden])?))
     }
 
-    fn layers(&self) -> usize {
-        self.blocks.len()
+    fn block(&self, loader: &mut Loader<'_>, layer: usize) -> Result<Box<dyn Block>, ModelError> {
+        let stored = prefix(&|name| loader.contains(name));
+        Ok(Box::new(Layer::load(self, loader, layer, stored)?))
     }
 
-    fn modules(&self) -> Vec<ModuleInfo> {
-        let mut modules = Vec::new();
-        for block in &self.blocks {
-            for group in [&block.attention, &block.attention_output, &block.inner, &block.inner_output] {
-                group.describe(&mut modules);
-            }
+    fn norm(&self, loader: &mut Loader<'_>) -> Result<LastNorm, ModelError> {
+        let name = format!("{}ln_f", prefix(&|name| loader.contains(name)));
+        Ok(Box::new(layer_norm(self, loader, &name)?))
+    }
+}
+
+impl Block for Layer {
+    fn forward(&self, x: &Tensor, layer: usize, pass: &mut Pass<'_>) -> Result<Tensor, ModelError> {
+        let width = x.dim(1)?;
+        let [fused] = self.attention.forward(&self.attention_norm.forward(x)?, pass.hook)?;
+        let part = |index: usize| fused.narrow(1, index * width, width)?.contiguous();
+        let projected = Projected { query: part(0)?, key: part(1)?, value: part(2)? };
+        let attended = pass.attend(layer, self.heads, &projected)?;
+        let [projected] = self.attention_output.forward(&attended, pass.hook)?;
+        let x = (x + projected)?;
+        let [inner] = self.inner.forward(&self.inner_norm.forward(&x)?, pass.hook)?;
+        let [projected] = self.inner_output.forward(&self.activation.apply(&inner)?, pass.hook)?;
+        Ok((x + projected)?)
+    }
+
+    fn describe(&self, modules: &mut Vec<ModuleInfo>) {
+        for group in [&self.attention, &self.attention_output, &self.inner, &self.inner_output] {
+            group.describe(modules);
         }
-        modules
     }
 }

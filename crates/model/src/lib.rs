@@ -1,7 +1,8 @@
 //! Base models on candle with a hook at every linear layer.
 //!
-//! The base-model user's side of the product: a GPT-2 or Llama model from a Hugging Face folder runs on the CPU in
-//! single precision, and each linear layer is a named point where another party can add to its output or replace it.
+//! The base-model user's side of the product: a GPT-2, Llama, GPT-NeoX, Mistral or Qwen 2 model from a Hugging Face
+//! folder runs on the CPU in single precision, and each linear layer is a named point where another party can add to
+//! its output or replace it. A model larger than memory streams by, layer by layer.
 //!
 //! ```no_run
 //! use lorica_model::{BaseModel, EvaluateOptions, NoHook, Tokenizer, Window};
@@ -23,17 +24,21 @@
 //! | [`folder`] | [`ModelFolder`]: files, configuration, identity, loading |
 //! | [`model`] | [`BaseModel`]: batches, logits |
 //! | [`evaluate`], [`generate`] | loss and perplexity; greedy continuation |
-//! | [`tokenizer`] | text to tokens and back |
+//! | [`rows`] | next-token logits at chosen positions of texts of different lengths |
+//! | [`stream`] | [`StreamedModel`]: layers read as they are needed, within a [`MemoryBudget`] |
+//! | [`tokenizer`] | text to tokens and back, and what each token adds to a text |
 //! | [`error`] | [`ModelError`]: everything that is refused, and why |
 //! | `config`, `weights` | reading `config.json` and the safetensors files |
 //! | `linear`, `attention`, `rotary` | what decoders are made of |
-//! | `decoder`, `family`, `gpt2`, `llama` | the decoder families; `decoder` says how to add one |
+//! | `decoder`, `family`, `gpt2`, `llama`, `neox` | the decoder families; `decoder` says how to add one |
+//! | `stack`, `budget` | layers that are all in memory; what a pass of those that are not will hold |
 //!
 //! It depends on `lorica-tensor` alone and knows nothing of adapters, proofs or the network.
 
 #![forbid(unsafe_code)]
 
 mod attention;
+mod budget;
 mod config;
 mod contents;
 mod decoder;
@@ -47,13 +52,17 @@ pub mod hook;
 mod linear;
 mod llama;
 pub mod model;
+mod neox;
 mod progress;
 mod rotary;
 pub mod rows;
+mod stack;
+pub mod stream;
 pub mod tokenizer;
 mod weights;
 
 pub use attention::KvCache;
+pub use budget::MemoryBudget;
 pub use config::ModelConfig;
 pub use error::ModelError;
 pub use evaluate::{EvaluateOptions, Evaluation, Window};
@@ -64,4 +73,6 @@ pub use linear::ModuleInfo;
 pub use model::{BaseModel, Logits, TokenBatch};
 pub use progress::Progress;
 pub use rows::{LogitBlock, RowRequest};
+pub use stream::{PassReport, StreamedModel};
 pub use tokenizer::{Content, Tokenizer};
+pub use weights::Rounding;

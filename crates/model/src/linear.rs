@@ -1,6 +1,6 @@
 //! Linear layers, in the groups that read one input, each group a hook point.
 
-use candle_core::{Storage, Tensor};
+use candle_core::{DType, Storage, Tensor};
 use lorica_tensor::ModuleName;
 
 use crate::{
@@ -50,10 +50,34 @@ struct Linear {
     outputs: usize,
 }
 
+/// Weights in 16 bits are widened this many at a time: what is computed is that of single precision throughout.
+pub(crate) const WIDENED_AT_A_TIME: usize = 1 << 22;
+
+/// `x W` for `x` `[tokens, inputs]` and `weight` `[inputs, outputs]` of any float type, in single precision.
+pub(crate) fn product(x: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor> {
+    if weight.dtype() == DType::F32 {
+        return x.matmul(weight);
+    }
+    let (inputs, outputs) = weight.dims2()?;
+    let columns = (WIDENED_AT_A_TIME / inputs.max(1)).max(1);
+    let mut parts = Vec::new();
+    for first in (0..outputs).step_by(columns) {
+        // Transposed views of stored rows widen row by row.
+        let part = weight.narrow(1, first, columns.min(outputs - first))?;
+        let wide = if part.t()?.is_contiguous() {
+            part.t()?.to_dtype(DType::F32)?.t()?
+        } else {
+            part.to_dtype(DType::F32)?
+        };
+        parts.push(x.matmul(&wide)?);
+    }
+    Tensor::cat(&parts, 1)
+}
+
 impl Linear {
     /// `[tokens, inputs]` to `[tokens, outputs]`.
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let y = x.matmul(&self.weight)?;
+        let y = product(x, &self.weight)?;
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
@@ -85,7 +109,7 @@ impl<const N: usize> LinearGroup<N> {
                 Layout::InputsFirst => loader.tensor(&weight_name, &[spec.inputs, spec.outputs])?,
             };
             let bias_name = format!("{}.{name}.bias", path.stored);
-            let bias = if spec.bias { Some(loader.tensor(&bias_name, &[spec.outputs])?) } else { None };
+            let bias = if spec.bias { Some(loader.floats(&bias_name, &[spec.outputs])?) } else { None };
             layers.push(Linear { weight, bias, inputs: spec.inputs, outputs: spec.outputs });
         }
         Ok(Self { names: array(names)?, layers: array(layers)? })

@@ -1,4 +1,5 @@
-//! Llama: rotary positions, RMS norms, grouped key-value heads, a gated feed-forward layer.
+//! Llama: rotary positions, RMS norms, grouped key-value heads, a gated feed-forward layer. Mistral and Qwen 2 are the
+//! same blocks with a window or with other biases.
 
 use candle_core::Tensor;
 use candle_nn::{Module, RmsNorm};
@@ -7,11 +8,11 @@ use serde::Serialize;
 use crate::{
     attention::Heads,
     config::{Activation, Fields, as_text},
-    decoder::{Architecture, Pass},
+    decoder::{Block, LastNorm, Outline, Parts, Pass, Projected},
     error::ModelError,
     linear::{Layout, LinearGroup, LinearSpec, ModuleInfo, ModulePath},
-    rotary::{Rotary, RotaryConfig},
-    weights::{Head, Loader},
+    rotary::RotaryConfig,
+    weights::Loader,
 };
 
 /// The fields of `config.json` that change the forward pass.
@@ -29,13 +30,39 @@ pub(crate) struct Config {
     epsilon: f64,
     activation: Activation,
     rotary: RotaryConfig,
+    /// On query, key and value, and on the output where that is not set apart.
     attention_bias: bool,
     inner_bias: bool,
     tied: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attention_output_bias: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<usize>,
 }
 
 impl Config {
     pub(crate) fn read(fields: &Fields) -> Result<Self, ModelError> {
+        Ok(Self {
+            attention_bias: fields.flag_or("attention_bias", false)?,
+            inner_bias: fields.flag_or("mlp_bias", false)?,
+            ..Self::without_biases(fields)?
+        })
+    }
+
+    /// Mistral: no biases, and a window where `sliding_window` is a number.
+    pub(crate) fn mistral(fields: &Fields) -> Result<Self, ModelError> {
+        let window = if fields.has("sliding_window") { Some(fields.size("sliding_window")?) } else { None };
+        Ok(Self { window, ..Self::without_biases(fields)? })
+    }
+
+    /// Qwen 2: biases on query, key and value alone. Its `sliding_window` is in use only where `use_sliding_window`
+    /// says so, which is refused.
+    pub(crate) fn qwen2(fields: &Fields) -> Result<Self, ModelError> {
+        Ok(Self { attention_bias: true, attention_output_bias: Some(false), ..Self::without_biases(fields)? })
+    }
+
+    /// The fields that all of them have.
+    fn without_biases(fields: &Fields) -> Result<Self, ModelError> {
         let hidden = fields.size("hidden_size")?;
         let heads = fields.size("num_attention_heads")?;
         let key_value_heads = fields.size_or("num_key_value_heads", heads)?;
@@ -63,25 +90,19 @@ impl Config {
             epsilon: fields.positive("rms_norm_eps")?,
             activation: fields.activation("hidden_act")?,
             rotary: RotaryConfig::read(fields)?,
-            attention_bias: fields.flag_or("attention_bias", false)?,
-            inner_bias: fields.flag_or("mlp_bias", false)?,
+            attention_bias: false,
+            inner_bias: false,
+            attention_output_bias: None,
+            window: None,
             tied: fields.flag_or("tie_word_embeddings", false)?,
         })
     }
 }
 
-/// The model.
-pub(crate) struct Llama {
-    embedding: Tensor,
-    blocks: Vec<Block>,
-    norm: RmsNorm,
-    output: Tensor,
+/// One layer.
+struct Layer {
     heads: Heads,
-    frequencies: Vec<f64>,
     activation: Activation,
-}
-
-struct Block {
     attention_norm: RmsNorm,
     attention: LinearGroup<3>,
     attention_output: LinearGroup<1>,
@@ -90,27 +111,7 @@ struct Block {
     inner_output: LinearGroup<1>,
 }
 
-impl Llama {
-    pub(crate) fn load(config: &Config, loader: &mut Loader<'_>) -> Result<Self, ModelError> {
-        let embedding_name = "model.embed_tokens.weight";
-        let embedding = loader.tensor(embedding_name, &[config.vocabulary, config.hidden])?;
-        let blocks = (0..config.layers)
-            .map(|layer| Block::load(config, loader, layer))
-            .collect::<Result<_, ModelError>>()?;
-        let norm = rms_norm(config, loader, "model.norm")?;
-        let output =
-            loader.output_matrix(Head { name: embedding_name, embedding: &embedding, tied: config.tied })?;
-        let heads = Heads {
-            query: config.heads,
-            key_value: config.key_value_heads,
-            scale: (config.head_width as f64).sqrt().recip(),
-        };
-        let (frequencies, activation) = (config.rotary.frequencies(config.head_width), config.activation);
-        Ok(Self { embedding, blocks, norm, output, heads, frequencies, activation })
-    }
-}
-
-impl Block {
+impl Layer {
     fn load(config: &Config, loader: &mut Loader<'_>, layer: usize) -> Result<Self, ModelError> {
         let module = format!("model.layers.{layer}");
         let path = ModulePath { module: &module, stored: &module };
@@ -119,8 +120,16 @@ impl Block {
         let linear =
             |inputs, outputs, bias| LinearSpec { inputs, outputs, bias, layout: Layout::OutputsFirst };
         let attention = |inputs, outputs| linear(inputs, outputs, config.attention_bias);
+        let output_bias = config.attention_output_bias.unwrap_or(config.attention_bias);
         let feed_forward = |inputs, outputs| linear(inputs, outputs, config.inner_bias);
         Ok(Self {
+            heads: Heads {
+                query: config.heads,
+                key_value: config.key_value_heads,
+                scale: (config.head_width as f64).sqrt().recip(),
+                window: config.window,
+            },
+            activation: config.activation,
             attention_norm: rms_norm(config, loader, &format!("{module}.input_layernorm"))?,
             attention: LinearGroup::load(
                 loader,
@@ -134,7 +143,7 @@ impl Block {
             attention_output: LinearGroup::load(
                 loader,
                 path,
-                [("self_attn.o_proj", attention(all, hidden))],
+                [("self_attn.o_proj", linear(all, hidden, output_bias))],
             )?,
             inner_norm: rms_norm(config, loader, &format!("{module}.post_attention_layernorm"))?,
             inner: LinearGroup::load(
@@ -151,47 +160,51 @@ impl Block {
 }
 
 fn rms_norm(config: &Config, loader: &mut Loader<'_>, name: &str) -> Result<RmsNorm, ModelError> {
-    Ok(RmsNorm::new(loader.tensor(&format!("{name}.weight"), &[config.hidden])?, config.epsilon))
+    Ok(RmsNorm::new(loader.floats(&format!("{name}.weight"), &[config.hidden])?, config.epsilon))
 }
 
-impl Architecture for Llama {
-    fn hidden(&self, tokens: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor, ModelError> {
-        let heads = self.heads;
-        let rotary = Rotary::new(&self.frequencies, pass.past..pass.past + pass.positions)?;
-        let mut x = self.embedding.index_select(tokens, 0)?;
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let [query, key, value] =
-                block.attention.forward(&block.attention_norm.forward(&x)?, pass.hook)?;
-            let query = rotary.turn(&pass.split(&query, heads.query)?)?;
-            let key = rotary.turn(&pass.split(&key, heads.key_value)?)?;
-            let value = pass.split(&value, heads.key_value)?;
-            let attended = pass.attend(layer, heads, (query, key, value))?;
-            let [projected] = block.attention_output.forward(&attended, pass.hook)?;
-            x = (x + projected)?;
-            let [gate, up] = block.inner.forward(&block.inner_norm.forward(&x)?, pass.hook)?;
-            let gated = (self.activation.apply(&gate)? * up)?;
-            let [projected] = block.inner_output.forward(&gated, pass.hook)?;
-            x = (x + projected)?;
+impl Parts for Config {
+    fn outline(&self, _: &dyn Fn(&str) -> bool) -> Outline {
+        Outline {
+            vocabulary: self.vocabulary,
+            context: self.context,
+            hidden: self.hidden,
+            layers: self.layers,
+            heads: self.heads,
+            attention: (self.heads + 2 * self.key_value_heads) * self.head_width,
+            inner: 2 * self.inner,
+            embedding: "model.embed_tokens.weight".into(),
+            output: "lm_head.weight",
+            tied: self.tied,
+            frequencies: self.rotary.frequencies(self.head_width),
         }
-        Ok(self.norm.forward(&x)?)
     }
 
-    fn output_matrix(&self) -> &Tensor {
-        &self.output
+    fn block(&self, loader: &mut Loader<'_>, layer: usize) -> Result<Box<dyn Block>, ModelError> {
+        Ok(Box::new(Layer::load(self, loader, layer)?))
     }
 
-    fn layers(&self) -> usize {
-        self.blocks.len()
+    fn norm(&self, loader: &mut Loader<'_>) -> Result<LastNorm, ModelError> {
+        Ok(Box::new(rms_norm(self, loader, "model.norm")?))
+    }
+}
+
+impl Block for Layer {
+    fn forward(&self, x: &Tensor, layer: usize, pass: &mut Pass<'_>) -> Result<Tensor, ModelError> {
+        let [query, key, value] = self.attention.forward(&self.attention_norm.forward(x)?, pass.hook)?;
+        let attended = pass.attend(layer, self.heads, &Projected { query, key, value })?;
+        let [projected] = self.attention_output.forward(&attended, pass.hook)?;
+        let x = (x + projected)?;
+        let [gate, up] = self.inner.forward(&self.inner_norm.forward(&x)?, pass.hook)?;
+        let gated = (self.activation.apply(&gate)? * up)?;
+        let [projected] = self.inner_output.forward(&gated, pass.hook)?;
+        Ok((x + projected)?)
     }
 
-    fn modules(&self) -> Vec<ModuleInfo> {
-        let mut modules = Vec::new();
-        for block in &self.blocks {
-            block.attention.describe(&mut modules);
-            block.attention_output.describe(&mut modules);
-            block.inner.describe(&mut modules);
-            block.inner_output.describe(&mut modules);
-        }
-        modules
+    fn describe(&self, modules: &mut Vec<ModuleInfo>) {
+        self.attention.describe(modules);
+        self.attention_output.describe(modules);
+        self.inner.describe(modules);
+        self.inner_output.describe(modules);
     }
 }

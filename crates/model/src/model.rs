@@ -7,18 +7,19 @@ use candle_core::{Device, Tensor};
 use crate::{
     attention::KvCache,
     config::ModelConfig,
-    decoder::{Architecture, Pass},
+    decoder::{Pass, Run},
     error::ModelError,
     folder::ModelFolder,
     hook::Hook,
     linear::ModuleInfo,
+    stack::Stack,
 };
 
 /// A base model in memory, its weights in single precision.
 pub struct BaseModel {
     family: &'static str,
     config: ModelConfig,
-    architecture: Box<dyn Architecture>,
+    stack: Stack,
 }
 
 /// Sequences of one length that go through the model together.
@@ -85,15 +86,11 @@ impl BaseModel {
         ModelFolder::open(path)?.load(&mut |_| ())
     }
 
-    pub(crate) fn new(
-        family: &'static str,
-        config: ModelConfig,
-        architecture: Box<dyn Architecture>,
-    ) -> Self {
-        Self { family, config, architecture }
+    pub(crate) fn new(family: &'static str, config: ModelConfig, stack: Stack) -> Self {
+        Self { family, config, stack }
     }
 
-    /// The decoder family, `gpt2` or `llama`.
+    /// The decoder family, as `model_type` names it.
     pub fn family(&self) -> &'static str {
         self.family
     }
@@ -105,12 +102,12 @@ impl BaseModel {
 
     /// The linear hook points in the order of the forward pass. The output matrix is not among them.
     pub fn modules(&self) -> Vec<ModuleInfo> {
-        self.architecture.modules()
+        self.stack.modules()
     }
 
     /// An empty cache for this model.
     pub fn new_cache(&self) -> KvCache {
-        KvCache::new(self.architecture.layers())
+        KvCache::new(self.stack.blocks.len())
     }
 
     /// The logits at every position of a batch. With a cache, the batch continues the sequences it holds, and is
@@ -162,11 +159,12 @@ impl BaseModel {
         let past = cache.as_ref().map_or(0, |cache| cache.len());
         self.check_context(past + positions)?;
         if let Some(cache) = cache.as_deref_mut() {
-            cache.begin(self.architecture.layers(), sequences)?;
+            cache.begin(self.stack.blocks.len(), sequences)?;
         }
         let tokens = Tensor::from_slice(&batch.tokens, batch.tokens.len(), &Device::Cpu)?;
-        let mut pass = Pass { sequences, positions, past, cache: cache.as_deref_mut(), hook };
-        let hidden = self.architecture.hidden(&tokens, &mut pass)?;
+        let runs = vec![Run { sequences, positions }];
+        let mut pass = Pass::new(&self.stack.outline.frequencies, runs, cache.as_deref_mut(), hook)?;
+        let hidden = self.stack.hidden(&tokens, &mut pass)?;
         if let Some(cache) = cache {
             cache.commit(positions);
         }
@@ -175,16 +173,19 @@ impl BaseModel {
 
     /// The logits `[rows, vocabulary]` of hidden states `[rows, hidden]`.
     pub(crate) fn output(&self, hidden: &Tensor) -> Result<Vec<f32>, ModelError> {
-        Ok(hidden.matmul(&self.architecture.output_matrix().t()?)?.flatten_all()?.to_vec1()?)
+        Ok(hidden.matmul(&self.stack.output.t()?)?.flatten_all()?.to_vec1()?)
     }
 
     fn logits(&self, hidden: &Tensor, sequences: usize, positions: usize) -> Result<Logits, ModelError> {
         Ok(Logits { sequences, positions, vocabulary: self.config.vocabulary, values: self.output(hidden)? })
     }
 
+    pub(crate) fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
     pub(crate) fn check_context(&self, tokens: usize) -> Result<(), ModelError> {
-        let allowed = self.config.context;
-        if tokens > allowed { Err(ModelError::ContextExceeded { found: tokens, allowed }) } else { Ok(()) }
+        self.config.check_context(tokens)
     }
 
     /// Refuses tokens that have no embedding.
@@ -192,13 +193,6 @@ impl BaseModel {
     /// # Errors
     /// The first token beyond the vocabulary.
     pub fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
-        let vocabulary = self.config.vocabulary;
-        match tokens.iter().position(|&token| token as usize >= vocabulary) {
-            Some(position) => {
-                let token = tokens.get(position).copied().unwrap_or_default();
-                Err(ModelError::TokenBeyondVocabulary { position, token, vocabulary })
-            }
-            None => Ok(()),
-        }
+        self.config.check_tokens(tokens)
     }
 }

@@ -49,9 +49,29 @@ struct Llama3 {
 impl RotaryConfig {
     /// Reads `rope_parameters` as transformers 5 writes it, or `rope_theta` with `rope_scaling` as before.
     pub(crate) fn read(fields: &Fields) -> Result<Self, ModelError> {
+        Ok(Self::read_with(fields, "rope_theta", None)?.0)
+    }
+
+    /// As [`RotaryConfig::read`], where the base stands in the field `name`, and a share of each head turns: the
+    /// second result, between 0 and 1.
+    pub(crate) fn read_partial(
+        fields: &Fields,
+        name: &str,
+        share: Option<f64>,
+    ) -> Result<(Self, Option<f64>), ModelError> {
+        Self::read_with(fields, name, Some(share))
+    }
+
+    /// `partial` is nothing where all of a head turns, and otherwise the share stated elsewhere.
+    fn read_with(
+        fields: &Fields,
+        name: &str,
+        partial: Option<Option<f64>>,
+    ) -> Result<(Self, Option<f64>), ModelError> {
+        let mut share = partial.flatten();
         let mut base = None;
-        if fields.has("rope_theta") {
-            base = Some(fields.positive("rope_theta")?);
+        if fields.has(name) {
+            base = Some(fields.positive(name)?);
         }
         let mut scaling = None;
         for table in ["rope_parameters", "rope_scaling"] {
@@ -64,13 +84,25 @@ impl RotaryConfig {
                 }
                 base = Some(stated);
             }
+            if partial.is_none() {
+                parameters.only("partial_rotary_factor", 1.0)?;
+            } else if parameters.has("partial_rotary_factor") {
+                let stated = parameters.positive("partial_rotary_factor")?;
+                if share.is_some_and(|share| share != stated) {
+                    return Err(parameters
+                        .wrong("partial_rotary_factor", "the same share wherever it stands in the file"));
+                }
+                share = Some(stated);
+            }
             let stated = Scaling::read(&parameters)?;
             if scaling.as_ref().is_some_and(|scaling| *scaling != stated) {
                 return Err(fields.wrong(table, "the same scaling as in rope_parameters"));
             }
             scaling = Some(stated);
         }
-        Ok(Self { base: base.unwrap_or(DEFAULT_BASE), scaling: scaling.unwrap_or(Scaling::Default) })
+        let rotary =
+            Self { base: base.unwrap_or(DEFAULT_BASE), scaling: scaling.unwrap_or(Scaling::Default) };
+        Ok((rotary, share))
     }
 
     /// The frequencies of a head of the given width, `width / 2` of them, in radians a position.
@@ -92,7 +124,6 @@ impl Scaling {
         const COMMON: &[&str] = &["rope_theta", "rope_type", "type", "partial_rotary_factor"];
         const LLAMA3: &[&str] =
             &["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"];
-        parameters.only("partial_rotary_factor", 1.0)?;
         let kind = if parameters.has("rope_type") { "rope_type" } else { "type" };
         let (scaling, known) = match parameters.text_or(kind, "default")? {
             "default" => (Self::Default, &[][..]),
@@ -145,9 +176,19 @@ impl Rotary {
         })
     }
 
-    /// Turns `[sequences, heads, positions, width]`, which is contiguous.
+    /// Turns `[sequences, heads, positions, width]`, which is contiguous, from the first position on. Where there are
+    /// fewer frequencies than pairs, the first entries of each head turn and the others stay.
     pub(crate) fn turn(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        candle_nn::rotary_emb::rope(x, &self.cosines, &self.sines)
+        let (_, _, positions, width) = x.dims4()?;
+        let turning = 2 * self.cosines.dim(1)?;
+        let (cosines, sines) = (self.cosines.narrow(0, 0, positions)?, self.sines.narrow(0, 0, positions)?);
+        if turning == width {
+            return candle_nn::rotary_emb::rope(x, &cosines, &sines);
+        }
+        let first = x.narrow(3, 0, turning)?.contiguous()?;
+        let turned = candle_nn::rotary_emb::rope(&first, &cosines, &sines)?;
+        // Joined along the last dimension, the result is a view; caches take contiguous tensors only.
+        Tensor::cat(&[&turned, &x.narrow(3, turning, width - turning)?], 3)?.contiguous()
     }
 }
 

@@ -9,13 +9,15 @@ use std::{
     sync::Arc,
 };
 
+use half::{bf16, f16};
+
 use candle_core::{DType, Device, Tensor};
 use lorica_tensor::{
     Digest,
-    checkpoint::{Checkpoint, TensorDescription},
+    checkpoint::{Checkpoint, LoadError, TensorDescription, Values},
 };
 
-use crate::{config::Fields, error::ModelError, progress::Progress};
+use crate::{config::Fields, decoder::Outline, error::ModelError, progress::Progress};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -104,7 +106,29 @@ impl WeightFiles {
         self.tensors.get(tensor).map(|place| (&*place.file, &place.description))
     }
 
-    fn total_bytes(&self) -> u64 {
+    /// Bytes of a tensor as it is stored; 0 if there is none of this name.
+    pub(crate) fn stored_bytes(&self, tensor: &str) -> u64 {
+        self.find(tensor).map_or(0, |(_, description)| description.bytes as u64)
+    }
+
+    /// Some rows of a matrix `[rows, width]`, as stored save for the rounding.
+    pub(crate) fn rows(
+        &self,
+        tensor: &str,
+        rows: std::ops::Range<usize>,
+        width: usize,
+        rounding: Rounding,
+    ) -> Result<Values, ModelError> {
+        let (file, _) = self.find(tensor).ok_or_else(|| ModelError::MissingTensor {
+            folder: self.folder.clone(),
+            tensor: tensor.to_owned(),
+            expected: vec![rows.end, width],
+        })?;
+        let values = file.values(tensor, rows.start * width..rows.end * width)?;
+        rounding.apply(values, file.path(), tensor)
+    }
+
+    pub(crate) fn total_bytes(&self) -> u64 {
         self.tensors.values().map(|place| place.description.bytes as u64).sum()
     }
 
@@ -119,6 +143,23 @@ impl WeightFiles {
         types.into_iter().collect()
     }
 
+    /// Some checkpoints store a tied matrix twice; then the two must agree to the last bit.
+    pub(crate) fn check_tied(&self, outline: &Outline) -> Result<(), ModelError> {
+        let Some((file, output)) = self.find(outline.output) else { return Ok(()) };
+        let same = match self.find(&outline.embedding) {
+            Some((other, embedding)) => {
+                (output.dtype, &output.shape) == (embedding.dtype, &embedding.shape)
+                    && file.digest(outline.output)? == other.digest(&outline.embedding)?
+            }
+            None => false,
+        };
+        if same {
+            return Ok(());
+        }
+        let (path, output) = (file.path().to_owned(), outline.output);
+        Err(ModelError::NotTied { path, output, embedding: outline.embedding.clone() })
+    }
+
     /// SHA-256 of the JSON list `[[name,type,shape,BLAKE3 of the bytes],...]` in the order of the names:
     /// the same for one file and for any division into several.
     pub(crate) fn digest(&self, progress: &mut dyn FnMut(Progress)) -> Result<Digest, ModelError> {
@@ -129,7 +170,7 @@ impl WeightFiles {
                 name,
                 description.dtype.to_string(),
                 description.shape,
-                Digest::blake3(file.bytes(name)?).to_string(),
+                file.digest(name)?.to_string(),
             ]));
             state.done += description.bytes as u64;
             progress(state);
@@ -138,40 +179,101 @@ impl WeightFiles {
     }
 }
 
+/// What is done to weights after they are read: another number type, as another server might run them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rounding {
+    /// Nothing.
+    #[default]
+    None,
+    /// Each weight becomes the nearest bfloat16, ties to even.
+    Bf16,
+    /// Each weight becomes the nearest half-precision number, ties to even; one beyond its range is an error.
+    F16,
+}
+
+impl Rounding {
+    fn apply(self, values: Values, path: &Path, tensor: &str) -> Result<Values, ModelError> {
+        match (self, values) {
+            (Self::None, values) => Ok(values),
+            (Self::Bf16, Values::BF16(values)) => Ok(Values::BF16(values)),
+            (Self::Bf16, values) => {
+                Ok(Values::BF16(values.into_f32().into_iter().map(bf16::from_f32).collect()))
+            }
+            (Self::F16, Values::F16(values)) => Ok(Values::F16(values)),
+            (Self::F16, values) => {
+                let rounded: Vec<f16> = values.into_f32().into_iter().map(f16::from_f32).collect();
+                match rounded.iter().position(|value| !value.is_finite()) {
+                    None => Ok(Values::F16(rounded)),
+                    Some(index) => Err(LoadError::NotFinite {
+                        path: path.to_owned(),
+                        tensor: tensor.to_owned(),
+                        index,
+                        value: f32::INFINITY,
+                    }
+                    .into()),
+                }
+            }
+        }
+    }
+}
+
+/// Values as a tensor of their own type.
+pub(crate) fn stored_tensor(values: Values, shape: &[usize]) -> candle_core::Result<Tensor> {
+    match values {
+        Values::F32(values) => Tensor::from_vec(values, shape, &Device::Cpu),
+        Values::F16(values) => Tensor::from_vec(values, shape, &Device::Cpu),
+        Values::BF16(values) => Tensor::from_vec(values, shape, &Device::Cpu),
+    }
+}
+
 /// What a [`Loader`] hands out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// The weights.
+    /// The weights, in single precision.
     Weights,
+    /// The weights; matrices in the type they are stored in.
+    Stored,
     /// Tensors of the right shapes that take no memory: to learn a model's structure.
     Shapes,
 }
+
+/// Called before a tensor of so many stored bytes is read; an error stops the loading.
+pub(crate) type Before<'a> = &'a mut dyn FnMut(u64) -> Result<(), ModelError>;
 
 /// Hands out tensors once they are checked.
 pub(crate) struct Loader<'a> {
     weights: &'a WeightFiles,
     content: Content,
+    rounding: Rounding,
     taken: BTreeSet<String>,
-    state: Progress,
-    progress: &'a mut dyn FnMut(Progress),
+    before: Before<'a>,
 }
 
 impl<'a> Loader<'a> {
     pub(crate) fn new(
         weights: &'a WeightFiles,
         content: Content,
-        progress: &'a mut dyn FnMut(Progress),
+        rounding: Rounding,
+        before: Before<'a>,
     ) -> Self {
-        let state = Progress { done: 0, total: weights.total_bytes() };
-        Self { weights, content, taken: BTreeSet::new(), state, progress }
+        Self { weights, content, rounding, taken: BTreeSet::new(), before }
     }
 
     pub(crate) fn contains(&self, tensor: &str) -> bool {
         self.weights.contains(tensor)
     }
 
-    /// A tensor of exactly this shape, as `f32`.
+    /// A matrix of exactly this shape.
     pub(crate) fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
+        self.take(name, shape, self.content == Content::Weights)
+    }
+
+    /// A tensor of exactly this shape in single precision, however matrices are handed out.
+    pub(crate) fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
+        self.take(name, shape, true)
+    }
+
+    fn take(&mut self, name: &str, shape: &[usize], widen: bool) -> Result<Tensor, ModelError> {
         let Some((file, description)) = self.weights.find(name) else {
             return Err(ModelError::MissingTensor {
                 folder: self.weights.folder.clone(),
@@ -188,55 +290,48 @@ impl<'a> Loader<'a> {
             });
         }
         self.taken.insert(name.to_owned());
+        (self.before)(description.bytes as u64)?;
         if self.content == Content::Shapes {
             // One zero, seen through strides of zero.
             return Ok(Tensor::zeros(1, DType::F32, &Device::Cpu)?.broadcast_as(shape)?);
         }
-        let values = file.read_f32(name)?;
-        self.state.done += description.bytes as u64;
-        (self.progress)(self.state);
-        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+        let values = file.values(name, 0..shape.iter().product())?;
+        let values = self.rounding.apply(values, file.path(), name)?;
+        let values = if widen { Values::F32(values.into_f32()) } else { values };
+        Ok(stored_tensor(values, shape)?)
     }
 
-    /// The output matrix `[vocabulary, hidden]`: `lm_head.weight`, or the embedding where the two are tied.
-    /// Some checkpoints store a tied matrix twice; then the two must agree to the last bit.
-    pub(crate) fn output_matrix(&mut self, head: Head<'_>) -> Result<Tensor, ModelError> {
-        let stored = self.weights.find(HEAD);
-        match (head.tied, stored) {
-            (false, _) => self.tensor(HEAD, head.embedding.dims()),
-            (true, None) => Ok(head.embedding.clone()),
-            (true, Some((file, description))) => {
-                let embedding = self.weights.find(head.name);
-                let same = match embedding {
-                    Some((other, original)) => {
-                        (description.dtype, &description.shape) == (original.dtype, &original.shape)
-                            && file.bytes(HEAD)? == other.bytes(head.name)?
-                    }
-                    None => false,
-                };
-                if !same {
-                    let (path, embedding) = (file.path().to_owned(), head.name.to_owned());
-                    return Err(ModelError::NotTied { path, embedding });
-                }
-                self.taken.insert(HEAD.to_owned());
-                Ok(head.embedding.clone())
-            }
+    /// The output matrix `[vocabulary, hidden]`: its own tensor, or the embedding where the two are tied.
+    pub(crate) fn output_matrix(
+        &mut self,
+        outline: &Outline,
+        embedding: &Tensor,
+    ) -> Result<Tensor, ModelError> {
+        if !outline.tied {
+            return self.tensor(outline.output, embedding.dims());
         }
+        if self.weights.contains(outline.output) {
+            self.weights.check_tied(outline)?;
+            self.taken.insert(outline.output.to_owned());
+        }
+        Ok(embedding.clone())
     }
 
     /// Refuses tensors that were not taken, save buffers that older releases of transformers stored and that
     /// hold no weights: causal masks and rotary frequencies.
     pub(crate) fn finish(self, family: &'static str) -> Result<(), ModelError> {
-        let buffer = |name: &str| {
-            [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"].iter().any(|end| name.ends_with(end))
-        };
+        const BUFFERS: &[&str] = &[
+            ".attn.bias",
+            ".attn.masked_bias",
+            ".attention.bias",
+            ".attention.masked_bias",
+            ".rotary_emb.inv_freq",
+        ];
+        let buffer = |name: &str| BUFFERS.iter().any(|end| name.ends_with(end));
         let mut rest =
             self.weights.tensors.keys().filter(|name| !self.taken.contains(*name) && !buffer(name));
         match rest.next() {
-            None => {
-                (self.progress)(Progress { done: self.state.total, ..self.state });
-                Ok(())
-            }
+            None => Ok(()),
             Some(first) => Err(ModelError::UnexpectedTensors {
                 folder: self.weights.folder.clone(),
                 family,
@@ -246,18 +341,6 @@ impl<'a> Loader<'a> {
         }
     }
 }
-
-/// What is needed to find the output matrix.
-pub(crate) struct Head<'a> {
-    /// The embedding's name in the checkpoint.
-    pub(crate) name: &'a str,
-    /// The embedding, `[vocabulary, hidden]`.
-    pub(crate) embedding: &'a Tensor,
-    /// Whether the two are one matrix.
-    pub(crate) tied: bool,
-}
-
-const HEAD: &str = "lm_head.weight";
 
 /// Weights in a format that is not read, for the hint in the error.
 fn other_weights(folder: &Path) -> Option<String> {

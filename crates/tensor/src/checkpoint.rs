@@ -1,34 +1,66 @@
-//! Weight files: one safetensors file, mapped into memory, its tensors read as `f32`.
+//! Weight files: one safetensors file, its tensors read by position as they are needed.
 //!
-//! The header is checked by the safetensors crate when the file is opened: tensors that overlap, leave gaps,
-//! lie about their size or run past the end never get here. Types other than F32, F16 and BF16 are listed but
-//! not converted, and a NaN or an infinity is refused with its tensor and position.
+//! Nothing is mapped: a file larger than memory costs its header and what is being read. The header is checked by the
+//! rules of the safetensors crate when the file is opened: tensors that overlap, leave gaps, lie about their size or
+//! run past the end never get here. Types other than F32, F16 and BF16 are listed but not converted, and a NaN or an
+//! infinity is refused with its tensor and position.
 
 use std::{
     fmt,
+    fs::File,
+    io,
+    ops::Range,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
-use half::{bf16, f16};
-use safetensors::{
-    SafeTensors,
-    tensor::{Metadata, TensorInfo},
-};
+use half::{bf16, f16, vec::HalfBitsVecExt};
+use safetensors::tensor::{Metadata, TensorInfo};
 
-use crate::files::{FileError, open_regular};
+use crate::{
+    digest::Digest,
+    files::{FileError, open_regular},
+};
 
 pub use safetensors::Dtype;
 
+/// Bytes read at a time where a whole tensor need not be held.
+const BLOCK: usize = 1 << 20;
+/// The largest header, in bytes; the safetensors format's own bound.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+
 /// An open safetensors file.
 ///
-/// It is mapped into memory, so it must not be changed in place or cut short while it is open: the bytes read
-/// would change, or the process would end with SIGBUS. Replacing it by renaming is safe.
+/// It must not be changed in place while it is open: what is read later would be of another model than what was read
+/// before. Replacing it by renaming is safe.
 pub struct Checkpoint {
     path: PathBuf,
-    bytes: memmap2::Mmap,
+    file: File,
     metadata: Metadata,
     /// Where the header ends and the tensors' bytes begin.
-    data_start: usize,
+    data_start: u64,
+}
+
+/// Weights in the type they are stored in, all finite.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Single precision.
+    F32(Vec<f32>),
+    /// IEEE half precision.
+    F16(Vec<f16>),
+    /// The upper half of single precision.
+    BF16(Vec<bf16>),
+}
+
+impl Values {
+    /// As single precision; F16 and BF16 widen without loss.
+    pub fn into_f32(self) -> Vec<f32> {
+        match self {
+            Self::F32(values) => values,
+            Self::F16(values) => values.into_iter().map(f16::to_f32).collect(),
+            Self::BF16(values) => values.into_iter().map(bf16::to_f32).collect(),
+        }
+    }
 }
 
 /// One tensor of a file, as its header describes it.
@@ -91,16 +123,37 @@ pub enum LoadError {
 }
 
 impl Checkpoint {
-    /// Maps a file and checks its header.
+    /// Opens a file and checks its header.
     ///
     /// # Errors
     /// A file that cannot be opened or is not well-formed.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
         let file = open_regular(path)?;
-        let bytes = map(&file).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
-        let (header_bytes, metadata) = SafeTensors::read_metadata(&bytes)
-            .map_err(|error| LoadError::Malformed { path: path.to_owned(), reason: error.to_string() })?;
-        Ok(Self { path: path.to_owned(), bytes, metadata, data_start: 8 + header_bytes })
+        let unreadable = |source| FileError::Read { path: path.to_owned(), source };
+        let malformed =
+            |reason: &str| LoadError::Malformed { path: path.to_owned(), reason: reason.to_owned() };
+        let length = file.metadata().map_err(unreadable)?.len();
+        let mut prefix = [0; 8];
+        if length < 8 {
+            return Err(malformed("it is too short for a header"));
+        }
+        file.read_exact_at(&mut prefix, 0).map_err(unreadable)?;
+        let header_bytes = u64::from_le_bytes(prefix);
+        if header_bytes > MAX_HEADER_BYTES {
+            return Err(malformed("its header is too large"));
+        }
+        let data_start = 8 + header_bytes;
+        if data_start > length {
+            return Err(malformed("its header runs past the end"));
+        }
+        let mut header = vec![0; header_bytes as usize];
+        file.read_exact_at(&mut header, 8).map_err(unreadable)?;
+        let metadata: Metadata =
+            serde_json::from_slice(&header).map_err(|error| malformed(&format!("its header: {error}")))?;
+        if data_start + metadata.data_len() as u64 != length {
+            return Err(malformed("its header does not describe all of it, or more than it"));
+        }
+        Ok(Self { path: path.to_owned(), file, metadata, data_start })
     }
 
     /// The file.
@@ -127,13 +180,41 @@ impl Checkpoint {
     /// The stored bytes of a tensor, little-endian, in its own type.
     ///
     /// # Errors
-    /// A tensor that is not there.
-    pub fn bytes(&self, name: &str) -> Result<&[u8], LoadError> {
+    /// A tensor that is not there, a file that cannot be read.
+    pub fn bytes(&self, name: &str) -> Result<Vec<u8>, LoadError> {
         let (start, end) = self.info(name)?.data_offsets;
-        self.bytes.get(self.data_start + start..self.data_start + end).ok_or_else(|| LoadError::Malformed {
-            path: self.path.clone(),
-            reason: format!("tensor {name} runs past the end"),
-        })
+        let mut bytes = vec![0; end - start];
+        self.read(start, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// BLAKE3 of a tensor's stored bytes, in little memory.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::bytes`].
+    pub fn digest(&self, name: &str) -> Result<Digest, LoadError> {
+        let mut hasher = blake3::Hasher::new();
+        self.blocks(name, |block| {
+            hasher.update(block);
+        })?;
+        Ok(Digest(*hasher.finalize().as_bytes()))
+    }
+
+    /// Hands out a tensor's stored bytes in blocks of at most 1 MiB, in order.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::bytes`].
+    pub fn blocks(&self, name: &str, mut take: impl FnMut(&[u8])) -> Result<(), LoadError> {
+        let (start, end) = self.info(name)?.data_offsets;
+        let mut buffer = vec![0; BLOCK.min(end - start)];
+        for from in (start..end).step_by(BLOCK) {
+            let size = BLOCK.min(end - from);
+            if let Some(block) = buffer.get_mut(..size) {
+                self.read(from, block)?;
+                take(block);
+            }
+        }
+        Ok(())
     }
 
     /// A tensor as floats, row-major; F16 and BF16 widen without loss.
@@ -141,23 +222,68 @@ impl Checkpoint {
     /// # Errors
     /// A tensor that is not there, of another type, or with an entry that is not finite.
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>, LoadError> {
-        let bytes = self.bytes(name)?;
-        let values: Vec<f32> = match self.info(name)?.dtype {
-            Dtype::F32 => elements(bytes, f32::from_le_bytes),
-            Dtype::F16 => elements(bytes, |element| f16::from_le_bytes(element).to_f32()),
-            Dtype::BF16 => elements(bytes, |element| bf16::from_le_bytes(element).to_f32()),
+        let count = self.info(name)?.shape.iter().product();
+        Ok(self.values(name, 0..count)?.into_f32())
+    }
+
+    /// Some entries of a tensor, in row-major order and the type they are stored in.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read_f32`]; a range beyond the tensor.
+    pub fn values(&self, name: &str, entries: Range<usize>) -> Result<Values, LoadError> {
+        let TensorInfo { dtype, shape, data_offsets: (start, _) } = self.info(name)?;
+        if entries.start > entries.end || entries.end > shape.iter().product() {
+            let reason = format!("tensor {name} has no entries {} to {}", entries.start, entries.end);
+            return Err(LoadError::Malformed { path: self.path.clone(), reason });
+        }
+        let count = entries.len();
+        let halves = || {
+            let mut bits = vec![0u16; count];
+            self.read(start + 2 * entries.start, bytemuck::cast_slice_mut(&mut bits))?;
+            bits.iter_mut().for_each(|bits| *bits = u16::from_le(*bits));
+            Ok::<_, LoadError>(bits)
+        };
+        let (values, broken) = match dtype {
+            Dtype::F32 => {
+                let mut bits = vec![0f32; count];
+                self.read(start + 4 * entries.start, bytemuck::cast_slice_mut(&mut bits))?;
+                bits.iter_mut().for_each(|value| *value = f32::from_bits(u32::from_le(value.to_bits())));
+                let broken = bits.iter().position(|value| !value.is_finite());
+                (Values::F32(bits), broken)
+            }
+            Dtype::F16 => {
+                let bits = halves()?;
+                let broken = not_finite(&bits, 0x7c00);
+                (Values::F16(bits.reinterpret_into()), broken)
+            }
+            Dtype::BF16 => {
+                let bits = halves()?;
+                let broken = not_finite(&bits, 0x7f80);
+                (Values::BF16(bits.reinterpret_into()), broken)
+            }
             found => {
-                let (path, tensor) = (self.path.clone(), name.to_owned());
+                let (path, tensor, found) = (self.path.clone(), name.to_owned(), *found);
                 return Err(LoadError::UnsupportedType { path, tensor, found });
             }
         };
-        match values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-            Some((index, &value)) => {
-                let (path, tensor) = (self.path.clone(), name.to_owned());
-                Err(LoadError::NotFinite { path, tensor, index, value })
-            }
-            None => Ok(values),
-        }
+        let Some(place) = broken else { return Ok(values) };
+        let (path, tensor, index) = (self.path.clone(), name.to_owned(), entries.start + place);
+        let value = values.into_f32().get(place).copied().unwrap_or(f32::NAN);
+        Err(LoadError::NotFinite { path, tensor, index, value })
+    }
+
+    /// Fills a buffer from a place in the data section.
+    fn read(&self, start: usize, buffer: &mut [u8]) -> Result<(), LoadError> {
+        self.file.read_exact_at(buffer, self.data_start + start as u64).map_err(|source| {
+            // The size was checked when the file was opened.
+            let source = match source.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    io::Error::new(source.kind(), "it was cut short after it was opened")
+                }
+                _ => source,
+            };
+            FileError::Read { path: self.path.clone(), source }.into()
+        })
     }
 
     fn info(&self, name: &str) -> Result<&TensorInfo, LoadError> {
@@ -178,20 +304,9 @@ fn describe(name: String, info: &TensorInfo) -> TensorDescription {
     TensorDescription { name, dtype: info.dtype, shape: info.shape.clone(), bytes: end - start }
 }
 
-fn elements<const N: usize>(bytes: &[u8], decode: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    let (elements, _) = bytes.as_chunks::<N>();
-    elements.iter().map(|&element| decode(element)).collect()
-}
-
-/// Maps a file for reading, so that weights larger than memory are paged in as they are used.
-///
-/// This is the crate's one unsafe call. A map is sound only while nobody writes to or truncates the file.
-/// Weight files are written once and replaced by renaming, which leaves an open map alone; a person who edits
-/// one in place while it is in use is outside what this can protect against.
-#[allow(unsafe_code)]
-fn map(file: &std::fs::File) -> std::io::Result<memmap2::Mmap> {
-    // SAFETY: the map is read-only and private to this process; the condition above is stated on `Checkpoint`.
-    unsafe { memmap2::Mmap::map(file) }
+/// The first entry whose exponent bits are all set.
+fn not_finite(bits: &[u16], exponent: u16) -> Option<usize> {
+    bits.iter().position(|bits| bits & exponent == exponent)
 }
 
 #[cfg(test)]
@@ -239,6 +354,33 @@ mod tests {
             assert_eq!(checkpoint.tensor("w").unwrap(), expected);
             assert_eq!(checkpoint.tensors(), [expected]);
         }
+    }
+
+    #[test]
+    fn parts_of_a_tensor_are_read_by_themselves() {
+        let folder = Folder::new();
+        // More than one block, and no whole number of them.
+        let values: Vec<bf16> = (0..700_001u32).map(|i| bf16::from_f32((i % 251) as f32)).collect();
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let checkpoint = folder.tensor(Dtype::BF16, &[700_001], &bytes);
+        assert_eq!(checkpoint.values("w", 250..253).unwrap(), Values::BF16(values[250..253].to_vec()));
+        assert_eq!(checkpoint.values("w", 7..7).unwrap(), Values::BF16(vec![]));
+        assert_eq!(checkpoint.digest("w").unwrap(), Digest::blake3(&bytes));
+        let mut joined = Vec::new();
+        checkpoint.blocks("w", |block| joined.extend_from_slice(block)).unwrap();
+        assert!(joined == bytes);
+        let message = checkpoint.values("w", 700_000..700_002).unwrap_err().to_string();
+        assert!(message.ends_with("tensor w has no entries 700000 to 700002"), "{message}");
+    }
+
+    #[test]
+    fn a_file_cut_short_after_it_was_opened_is_an_error() {
+        let folder = Folder::new();
+        let checkpoint = folder.tensor(Dtype::F32, &[4], &[0; 16]);
+        let file = std::fs::OpenOptions::new().write(true).open(checkpoint.path()).unwrap();
+        file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+        let message = checkpoint.read_f32("w").unwrap_err().to_string();
+        assert!(message.contains("model.safetensors") && message.contains("cut short"), "{message}");
     }
 
     #[test]
