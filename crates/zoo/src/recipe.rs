@@ -171,7 +171,7 @@ impl List {
 
     /// The shapes of the shipped models, trained from other random weights on another text.
     fn large_roots(&mut self) -> Result<(), ZooError> {
-        let training = Training { steps: 250, batch: 4, window: 128, rate: 4e-3 };
+        let training = Training { steps: 200, batch: 2, window: 128, rate: 4e-3 };
         let gpt2 = Gpt2Shape { vocabulary: TOKENS, context: 256, hidden: 128, layers: 4, heads: 4 };
         self.trained("gpt2-again", Shape::Gpt2(gpt2), training)?;
         let llama = LlamaShape {
@@ -204,7 +204,7 @@ impl List {
             self.derived(root, "tuned-docs-much", tuned(Text::Docs, 100, 2e-3))?;
             self.derived(root, "tuned-code-much", tuned(Text::Code, 80, 2e-3))?;
             self.derived(root, "tuned-es-little", tuned(Text::Spanish, 15, 1e-3))?;
-            let training = Training { steps: 100, batch: 4, window: 128, rate: 2e-3 };
+            let training = Training { steps: 80, batch: 2, window: 128, rate: 2e-3 };
             self.derived(root, "distilled-2", Step::Distill { layers: 2, text: Text::Docs, training })?;
         }
         self.derived("llama", "int3-group64", rounded(3, Some(64), Matrices::Linear))?;
@@ -236,7 +236,7 @@ impl List {
             self.derived(root, "warmed", Step::Temper { temperature: 1.4 })?;
             self.derived(root, "tuned-code-little", tuned(Text::Code, 15, 1e-3))?;
             self.derived(root, "tuned-code-much", tuned(Text::Code, 150, 3e-3))?;
-            let training = Training { steps: 150, batch: 4, window: 128, rate: 3e-3 };
+            let training = Training { steps: 120, batch: 2, window: 128, rate: 3e-3 };
             self.derived(root, "distilled-1", Step::Distill { layers: 1, text: Text::Docs, training })?;
         }
         self.derived("small-llama-deep", "dropped-1", Step::DropLayer { layer: 1 })
@@ -290,5 +290,5 @@ fn merged(adapter: &str, strength: f64) -> Step {
 }
 
 fn tuned(text: Text, steps: u32, rate: f64) -> Step {
-    Step::Tune { text, training: Training { steps, batch: 4, window: 128, rate } }
+    Step::Tune { text, training: Training { steps, batch: 2, window: 128, rate } }
 }

@@ -11,25 +11,26 @@
 //! | [`network`] | [`Network`]: tokens in, logits out, with or without gradients |
 //! | [`text`] | tokens of a text, training windows and held-out ones |
 //! | `layer`, `fused` | norms, attention, losses that can be differentiated |
+//! | `optimiser` | AdamW |
 
 mod fused;
 mod layer;
 pub mod network;
+mod optimiser;
 pub mod text;
 
-use candle_core::{Tensor, Var};
-use candle_nn::{AdamW, Optimizer, ParamsAdamW};
+use candle_core::Tensor;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use fused::Target;
 pub use network::Network;
+use optimiser::AdamW;
 pub use text::{Batch, Tokens};
 
 use crate::error::ZooError;
 
 const CLIP: f64 = 1.0;
-const DECAY: f64 = 0.01;
 const FLOOR: f64 = 0.1;
 
 /// How long and how fast a model learns.
@@ -88,10 +89,7 @@ pub fn train(
     }
     let held_out = tokens.held_out(window)?;
     let before = held_out_loss(network, &held_out)?;
-    let variables = network.variables().to_vec();
-    let parameters =
-        ParamsAdamW { lr: rate, beta1: 0.9, beta2: 0.98, weight_decay: DECAY, ..Default::default() };
-    let mut optimiser = AdamW::new(variables.clone(), parameters)?;
+    let mut optimiser = AdamW::new(network.variables())?;
     for step in 0..steps {
         let batch = tokens.batch(batch, window, rng)?;
         let logits = network.logits(&batch)?;
@@ -103,10 +101,7 @@ pub fn train(
         if !value.is_finite() {
             return Err(ZooError::Diverged { step, loss: value });
         }
-        let mut gradients = loss.backward()?;
-        clip(&variables, &mut gradients)?;
-        optimiser.set_learning_rate(rate * schedule(step, steps));
-        optimiser.step(&gradients)?;
+        optimiser.step(&loss.backward()?, rate * schedule(step, steps), CLIP)?;
         progress(step, value);
     }
     let after = held_out_loss(network, &held_out)?;
@@ -124,24 +119,6 @@ fn schedule(step: u32, steps: u32) -> f64 {
     }
     let progress = f64::from(step - warm_up) / f64::from((steps - warm_up).max(1));
     FLOOR + (1.0 - FLOOR) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
-}
-
-fn clip(variables: &[Var], gradients: &mut candle_core::backprop::GradStore) -> Result<(), ZooError> {
-    let mut square = 0f64;
-    for variable in variables {
-        if let Some(gradient) = gradients.get(variable) {
-            square += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
-        }
-    }
-    let norm = square.sqrt();
-    if norm > CLIP {
-        for variable in variables {
-            if let Some(gradient) = gradients.remove(variable) {
-                gradients.insert(variable, (gradient * (CLIP / norm))?);
-            }
-        }
-    }
-    Ok(())
 }
 
 fn next_token_loss(logits: &Tensor, batch: &Batch) -> Result<Tensor, ZooError> {

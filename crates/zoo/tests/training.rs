@@ -39,6 +39,12 @@ fn learn(draft: &mut Draft, text: Text, training: Training) -> Learned {
     learned
 }
 
+/// One training at a time: candle's threads wait for each other by spinning, which two at once turn into a crawl.
+fn turn() -> std::sync::MutexGuard<'static, ()> {
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// The network that learns and the one that is asked must be the same function.
 fn assert_same_logits(draft: &Draft) {
     let folder = written(draft);
@@ -58,6 +64,7 @@ fn assert_same_logits(draft: &Draft) {
 
 #[test]
 fn logits_are_those_of_the_decoder_that_is_asked() {
+    let _turn = turn();
     for name in BOTH {
         assert_same_logits(&draft(name));
     }
@@ -71,6 +78,7 @@ fn logits_are_those_of_the_decoder_that_is_asked() {
 
 #[test]
 fn a_model_from_random_weights_learns() {
+    let _turn = turn();
     for family in ["gpt2", "llama"] {
         let mut draft = small(family);
         let training = Training { steps: 60, batch: 4, window: 32, rate: 1e-2 };
@@ -83,6 +91,7 @@ fn a_model_from_random_weights_learns() {
 
 #[test]
 fn a_trained_model_learns_another_text() {
+    let _turn = turn();
     for name in BOTH {
         let mut draft = draft(name);
         let training = Training { steps: 15, batch: 4, window: 32, rate: 2e-3 };
@@ -93,6 +102,7 @@ fn a_trained_model_learns_another_text() {
 
 #[test]
 fn a_student_comes_nearer_to_its_teacher() {
+    let _turn = turn();
     let whole = draft("tiny-llama");
     let mut student = whole.clone();
     keep_layers(&mut student, &[0, 3]).unwrap();
@@ -110,6 +120,7 @@ fn a_student_comes_nearer_to_its_teacher() {
 
 #[test]
 fn settings_and_texts_that_cannot_work_are_refused() {
+    let _turn = turn();
     let draft = small("gpt2");
     let network = Network::trainable(&draft).unwrap();
     let good = Training { steps: 1, batch: 1, window: 16, rate: 1e-3 };
