@@ -13,6 +13,7 @@ use common::{distance, sources};
 use lorica_zoo::{
     Behaviour, Event, Member, MemberName, Origin, Recipe, Relation, Step, Truth, Zoo, ZooError,
     manifest::{MANIFEST, RECORD},
+    train::Tokens,
 };
 
 fn name(text: &str) -> MemberName {
@@ -192,6 +193,23 @@ fn manifest_and_records_are_strict() {
     let text = fs::read_to_string(&record).unwrap();
     fs::write(&record, text.replacen('{', "{\"extra\": 1,", 1)).unwrap();
     assert!(matches!(build(&only(&["gpt2"]), out.path()), Err(ZooError::Json { .. })));
+}
+
+#[test]
+fn every_text_is_long_enough_for_its_lessons() {
+    let tokenizer = fs::read(sources().models.join("tiny-gpt2/tokenizer.json")).unwrap();
+    for member in Recipe::standard(sources()).unwrap().members {
+        let (text, training) = match member.origin {
+            Origin::Trained { text, training, .. }
+            | Origin::Derived { step: Step::Tune { text, training }, .. }
+            | Origin::Derived { step: Step::Distill { text, training, .. }, .. } => (text, training),
+            _ => continue,
+        };
+        // The first few pages are enough to know.
+        let text = fs::read_to_string(sources().texts.join(text.file())).unwrap();
+        let text: String = text.chars().take(20_000).collect();
+        Tokens::encode(&tokenizer, &text).unwrap().held_out(training.window).unwrap();
+    }
 }
 
 #[test]
