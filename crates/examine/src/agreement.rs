@@ -1,6 +1,6 @@
 //! What two sides can be compared by: the most that both tell, and tokens that mean the same to both.
 
-use std::num::NonZeroU32;
+use std::{collections::BTreeSet, num::NonZeroU32};
 
 use lorica_identity::{
     Answer, Bank, BankError, Challenge, ChallengeKey, Distribution, Question, Respondent as _,
@@ -8,7 +8,7 @@ use lorica_identity::{
     structure::{Comparability, comparability},
 };
 
-use crate::{local::LocalModel, side::Side};
+use crate::side::Side;
 
 /// Continuations of each prompt where texts are compared: enough that one statistic says something, few enough that
 /// the budget goes into prompts, which are what counts.
@@ -198,11 +198,10 @@ fn other_tokens(
 ) -> Result<Option<String>, AgreementError> {
     match (reference, candidate) {
         (Side::Local(ours), Side::Local(theirs)) => {
-            let cut = |model: &LocalModel| -> Result<Vec<Vec<Token>>, RespondentError> {
-                prompts.iter().map(|prompt| model.encode_content(&prompt.prompt)).collect()
-            };
+            let texts: Vec<&str> = prompts.iter().map(|prompt| prompt.prompt.as_str()).collect();
+            let (x, y) = (ours.cut(&texts)?, theirs.cut(&texts)?);
             let (a, b) = (&ours.description().name, &theirs.description().name);
-            Ok(match comparability(&cut(ours)?, &cut(theirs)?) {
+            Ok(match comparability(&x, &y) {
                 Comparability::CutDifferently { prompt, reference, candidate, .. } => Some(format!(
                     "the tokenizers of {a} and {b} cut prompts differently: prompt {prompt} into {} and {}",
                     piece(reference.as_ref()),
@@ -217,7 +216,7 @@ fn other_tokens(
         | (endpoint @ Side::Endpoint(_), Side::Local(local)) => {
             let asked = prompts.get(..1).unwrap_or_default();
             let answers = endpoint.answer(Question::Distributions, asked, &mut |_| ())?;
-            let known: Vec<&Token> = local.vocabulary().iter().flatten().collect();
+            let known = local.vocabulary()?;
             Ok(answers.iter().find_map(|answer| match answer {
                 Answer::Distributions(told) => told.first().and_then(|told| unknown(told, &known)),
                 Answer::Texts(_) | Answer::Refused(_) => None,
@@ -233,10 +232,10 @@ fn piece(token: Option<&Token>) -> String {
 }
 
 /// Says so where most of what is told is not in a vocabulary.
-fn unknown(told: &Distribution, known: &[&Token]) -> Option<String> {
+fn unknown(told: &Distribution, known: &BTreeSet<Token>) -> Option<String> {
     let legible = || told.told().iter().filter(|(token, _)| token.is_legible());
     let all: f64 = legible().map(|(_, log)| log.exp()).sum();
-    let found: f64 = legible().filter(|(token, _)| known.contains(&token)).map(|(_, log)| log.exp()).sum();
+    let found: f64 = legible().filter(|(token, _)| known.contains(token)).map(|(_, log)| log.exp()).sum();
     (found < KNOWN * all).then(|| {
         let share = 100.0 * (1.0 - found / all);
         format!(

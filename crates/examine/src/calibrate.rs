@@ -7,10 +7,12 @@ use std::{num::NonZeroUsize, path::Path};
 
 use lorica_evidence::record::{Calibration, CalibrationCondition};
 use lorica_identity::{
-    Answer, Challenge, Question, Respondent as _, RespondentError, ScoreError, Scored, score_challenge,
+    Answer, Challenge, Question, Respondent as _, RespondentError, RespondentFault, ScoreError, Scored,
+    score_challenge,
 };
+use lorica_model::ModelFolder;
 
-use crate::local::{LocalModel, LocalOptions};
+use crate::local::{LocalModel, LocalOptions, WeightType};
 
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +23,13 @@ pub enum CalibrationError {
     /// Two answers cannot be compared.
     #[error(transparent)]
     Score(#[from] ScoreError),
+    /// A condition that was not the case: it would have been a measurement of nothing.
+    #[error("{0}: the model was loaded all the same, so this cannot be measured here")]
+    NotStreamed(String),
 }
+
+/// Beside all weights a model wants more room than this for activations, so it streams by.
+const BESIDE_WEIGHTS: u64 = 600 << 20;
 
 /// Another way to run the same weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +38,8 @@ pub struct Condition {
     pub name: String,
     /// How the model is run.
     pub options: LocalOptions,
+    /// Whether it must stream by, layer by layer.
+    pub streamed: bool,
 }
 
 /// The usual way to run a model, which all others are compared with.
@@ -38,17 +48,37 @@ pub fn usual() -> LocalOptions {
 }
 
 /// All other ways to run it on this machine.
-pub fn conditions() -> Vec<Condition> {
+///
+/// # Errors
+/// A model that cannot be opened.
+pub fn conditions(folder: &Path) -> Result<Vec<Condition>, CalibrationError> {
+    let model = ModelFolder::open(folder).map_err(|error| RespondentError {
+        side: folder.display().to_string(),
+        fault: RespondentFault::Unusable,
+        detail: error.to_string(),
+    })?;
     let usual = usual();
-    let condition = |name: &str, options: LocalOptions| Condition { name: name.to_owned(), options };
+    let condition =
+        |name: &str, options: LocalOptions| Condition { name: name.to_owned(), options, streamed: false };
     let two = NonZeroUsize::MIN.saturating_add(1);
-    vec![
+    let streamed = Condition {
+        name: "layer by layer from the disk in place of loaded".to_owned(),
+        options: LocalOptions { max_memory: Some(4 * model.parameters() + BESIDE_WEIGHTS), ..usual.clone() },
+        streamed: true,
+    };
+    Ok(vec![
         condition(
             "one challenge at a time in place of 16",
             LocalOptions { batch: NonZeroUsize::MIN, ..usual.clone() },
         ),
-        condition("two threads in place of one", LocalOptions { threads: Some(two), ..usual }),
-    ]
+        condition("two threads in place of one", LocalOptions { threads: Some(two), ..usual.clone() }),
+        condition(
+            "weights rounded to bf16",
+            LocalOptions { weights: WeightType::RoundBf16, ..usual.clone() },
+        ),
+        condition("weights rounded to f16", LocalOptions { weights: WeightType::RoundF16, ..usual }),
+        streamed,
+    ])
 }
 
 /// The distances of a model in each condition from itself in the usual way. `done` is called with conditions measured.
@@ -61,15 +91,19 @@ pub fn calibrate(
     challenges: &[Challenge],
     done: &mut dyn FnMut(usize),
 ) -> Result<Calibration, CalibrationError> {
-    let answers = |options: &LocalOptions| -> Result<Vec<Answer>, RespondentError> {
+    let answers = |options: &LocalOptions| -> Result<(Vec<Answer>, bool), RespondentError> {
         let mut model = LocalModel::open(folder, options.clone())?;
-        model.answer(Question::Distributions, challenges, &mut |_| ())
+        Ok((model.answer(Question::Distributions, challenges, &mut |_| ())?, model.is_streamed()))
     };
-    let usual = answers(&usual())?;
+    let (usual, _) = answers(&usual())?;
     let mut measured = Vec::with_capacity(conditions.len());
-    for (index, Condition { name, options }) in conditions.iter().enumerate() {
+    for (index, Condition { name, options, streamed }) in conditions.iter().enumerate() {
+        let (theirs, is_streamed) = answers(options)?;
+        if *streamed && !is_streamed {
+            return Err(CalibrationError::NotStreamed(name.clone()));
+        }
         let (mut sum, mut largest) = (0.0, 0.0_f64);
-        for ((challenge, ours), theirs) in challenges.iter().zip(&usual).zip(answers(options)?) {
+        for ((challenge, ours), theirs) in challenges.iter().zip(&usual).zip(theirs) {
             if let Scored::Value(score) = score_challenge(&Question::Distributions, challenge, ours, &theirs)?
             {
                 sum += score;

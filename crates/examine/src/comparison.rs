@@ -4,13 +4,18 @@ use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use lorica_evidence::{
     BundleSigner, Ending, Entry, Fault as WrittenFault, FaultKind, Finished, Header, NewBundle, Resumed,
-    WriteError, Writer,
+    WriteError, Writer, record::Relation,
 };
-use lorica_identity::{Answer, Bank, BankError, ChallengeKey, Respondent as _, SequentialTest};
+use lorica_identity::{
+    Answer, Bank, BankError, ChallengeKey, Decision, Respondent as _, RespondentFault, SequentialTest,
+    relation::{ClassifierError, Features, Observed},
+    structure::Structure,
+};
 
 use crate::{
     local::peak_memory,
-    run::{Contender, Examination, Fault, Ledger, LedgerError, Observed, Outcome, Remembered, Rounds, Stage},
+    relation,
+    run::{self, Contender, Examination, Fault, Ledger, LedgerError, Outcome, Remembered, Rounds, Stage},
     side::Side,
 };
 
@@ -23,6 +28,9 @@ pub enum ComparisonError {
     /// The evidence could not be written on the way.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The fitted classifier cannot be read.
+    #[error(transparent)]
+    Classifier(#[from] ClassifierError),
     /// The challenges cannot be drawn.
     #[error(transparent)]
     Bank(#[from] BankError),
@@ -69,6 +77,8 @@ pub struct Parties<'a> {
     pub top: Option<usize>,
     /// Whether every round is a pass over a model's file.
     pub streamed: bool,
+    /// What the files say about each candidate, where both sides are folders.
+    pub structures: &'a [Option<Structure>],
 }
 
 /// A comparison that has ended.
@@ -160,8 +170,9 @@ impl Started {
             .zip(tests)
             .map(|(side, test)| Contender { batch: side.batch(families), respondent: side, test })
             .collect();
-        let outcomes =
-            examination.run(&mut reference, &mut contenders, &mut Evidence(&mut writer), progress)?;
+        let mut evidence = Evidence { writer: &mut writer, answers: BTreeMap::new() };
+        let outcomes = examination.run(&mut reference, &mut contenders, &mut evidence, progress)?;
+        let answers = evidence.answers;
         let names: Vec<String> =
             parties.candidates.iter().map(|side| side.description().name.clone()).collect();
         let faults = (0..).zip(outcomes.iter().zip(&names)).filter_map(|(index, (outcome, name))| {
@@ -169,7 +180,7 @@ impl Started {
         });
         let ending = Ending {
             faults: faults.collect(),
-            relations: BTreeMap::new(),
+            relations: relations(&outcomes, &answers, parties.structures)?,
             seconds: started.elapsed().as_secs_f64(),
             peak_memory: peak_memory().map(|peak| peak.resident),
             retries: 0,
@@ -210,12 +221,47 @@ fn same_run(found: &Header, now: &Header) -> Result<(), ComparisonError> {
     }
 }
 
+/// How each candidate that is DIFFERENT is related to the reference, where both are folders and a classifier was
+/// fitted. Nothing is guessed without one.
+fn relations(
+    outcomes: &[Outcome],
+    answers: &BTreeMap<usize, Vec<(Answer, Answer)>>,
+    structures: &[Option<Structure>],
+) -> Result<BTreeMap<u32, Relation>, ComparisonError> {
+    let Some(classifier) = relation::classifier()? else { return Ok(BTreeMap::new()) };
+    let mut found = BTreeMap::new();
+    for (index, (outcome, structure)) in outcomes.iter().zip(structures).enumerate() {
+        let (Ok(Decision::Different { .. }), Some(structure), Some(answers)) =
+            (&outcome.ending, structure, answers.get(&index))
+        else {
+            continue;
+        };
+        let observed = Observed { answers, structure: Some(structure), bits_per_token: None };
+        // Texts have no features, and no relation is estimated from them.
+        let Ok(features) = Features::measure(observed) else { continue };
+        let estimate = relation::written(&classifier, &features)?;
+        found.insert(u32::try_from(index).unwrap_or(u32::MAX), estimate);
+    }
+    Ok(found)
+}
+
 /// A bundle as a ledger.
-struct Evidence<'a>(&'a mut Writer);
+struct Evidence<'a> {
+    writer: &'a mut Writer,
+    /// The reference's and each candidate's answers, for the relation of those that differ.
+    answers: BTreeMap<usize, Vec<(Answer, Answer)>>,
+}
+
+/// Answers kept in memory for each candidate: a relation is seen in the first ones.
+const KEPT: usize = 50;
 
 impl Ledger for Evidence<'_> {
-    fn entry(&mut self, candidate: usize, entry: Observed) -> Result<(), LedgerError> {
-        let Observed { challenge, reference, candidate: answer, scored, state } = entry;
+    fn entry(&mut self, candidate: usize, entry: run::Observed) -> Result<(), LedgerError> {
+        let run::Observed { challenge, reference, candidate: answer, scored, state } = entry;
+        let kept = self.answers.entry(candidate).or_default();
+        if kept.len() < KEPT {
+            kept.push((reference.clone(), answer.clone()));
+        }
         let entry = Entry {
             candidate: u32::try_from(candidate).unwrap_or(u32::MAX),
             challenge,
@@ -224,7 +270,7 @@ impl Ledger for Evidence<'_> {
             score: scored,
             state,
         };
-        self.0.entry(entry).map_err(|error| LedgerError(Box::new(error)))
+        self.writer.entry(entry).map_err(|error| LedgerError(Box::new(error)))
     }
 }
 
@@ -232,9 +278,7 @@ impl Ledger for Evidence<'_> {
 fn written(fault: &Fault, candidate: &str) -> WrittenFault {
     let (side, kind) = match fault {
         Fault::Respondent(error) => (error.side.clone(), FaultKind::Respondent(error.fault)),
-        Fault::Count { side, .. } => {
-            (side.clone(), FaultKind::Respondent(lorica_identity::RespondentFault::Malformed))
-        }
+        Fault::Count { side, .. } => (side.clone(), FaultKind::Respondent(RespondentFault::Malformed)),
         Fault::Score { .. } | Fault::Observe { .. } => (candidate.to_owned(), FaultKind::Score),
         Fault::TooFewChallenges(_) => ("lorica".to_owned(), FaultKind::Resources),
     };

@@ -5,6 +5,9 @@ use lorica_identity::{
     relation::{Classification, Classifier, ClassifierError, FeatureError, Features, Observed},
     structure::Structure,
 };
+use sha2::{Digest as _, Sha256};
+
+use crate::recording::hex;
 
 /// The classifier that comes with this program, as JSON; none has been fitted yet. Without one, nothing is guessed.
 const FITTED: Option<&str> = None;
@@ -58,4 +61,33 @@ pub fn relate(
     let features = Features::measure(Observed { answers: &answers, structure, bits_per_token: None })?;
     let classification = classifier()?.map(|classifier| classifier.classify(&features));
     Ok(Related { features, classification })
+}
+
+/// An estimate as evidence holds it, with the classifier's digest.
+///
+/// # Errors
+/// A classifier that cannot be written as JSON.
+pub fn written(
+    classifier: &Classifier,
+    features: &Features,
+) -> Result<lorica_evidence::record::Relation, ClassifierError> {
+    let name = |value: &dyn std::fmt::Debug, json: serde_json::Result<serde_json::Value>| match json {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => format!("{value:?}"),
+    };
+    let found = classifier.classify(features);
+    let digest = hex(&Sha256::digest(classifier.to_json()?));
+    Ok(lorica_evidence::record::Relation {
+        class: name(&found.likeliest, serde_json::to_value(found.likeliest)),
+        probabilities: found
+            .probabilities
+            .iter()
+            .map(|(relation, share)| (name(relation, serde_json::to_value(relation)), *share))
+            .collect(),
+        features: features
+            .iter()
+            .map(|(feature, value)| (name(&feature, serde_json::to_value(feature)), value))
+            .collect(),
+        classifier: format!("fitted to {} known pairs, SHA-256 {digest}", classifier.pairs()),
+    })
 }

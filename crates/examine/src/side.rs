@@ -1,13 +1,16 @@
 //! One side of a comparison, opened: who it is, what it tells, and how it wants to be asked.
 
 use std::{
+    collections::BTreeSet,
     num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use lorica_endpoint::{Endpoint, EndpointConfig, Interface};
-use lorica_identity::{Answer, Challenge, Description, Question, Respondent, RespondentError, Tier, Token};
+use lorica_identity::{
+    Answer, Challenge, Description, Question, Respondent, RespondentError, RespondentFault, Tier, Token,
+};
 use lorica_model::Progress;
 
 use crate::{
@@ -25,6 +28,9 @@ pub struct SideOptions {
     pub threads: Option<NonZeroUsize>,
     /// How endpoints are asked.
     pub endpoint: EndpointOptions,
+    /// Whether a local model gives its memory back after each round: the limit is for all sides together, and one that
+    /// is loaded leaves no room for another.
+    pub gives_back: bool,
     /// Seeds sampled texts. The two sides of a comparison need different ones.
     pub seed: u64,
 }
@@ -65,7 +71,7 @@ pub enum SideError {
 /// One side, opened.
 pub enum Side {
     /// Local weights.
-    Local(Box<LocalModel>),
+    Local(Box<LocalSide>),
     /// An endpoint.
     Endpoint(Box<Endpoint>),
     /// Answers of another day.
@@ -85,7 +91,7 @@ impl Side {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, SideError> {
         match source {
-            Source::Folder(folder) => Ok(Self::Local(Box::new(local(folder, options, progress)?))),
+            Source::Folder(folder) => Ok(Self::Local(Box::new(LocalSide::open(folder, options, progress)?))),
             Source::Recording(path) => Ok(Self::Recording(Box::new(Recording::open(path)?))),
             Source::Endpoint(url) => {
                 let EndpointOptions {
@@ -117,22 +123,6 @@ impl Side {
             Self::Local(_) => None,
             Self::Endpoint(endpoint) => Some(endpoint.top()).filter(|top| *top > 0),
             Self::Recording(recording) => recording.header.top.map(|top| top as usize),
-        }
-    }
-
-    /// The contents of its vocabulary, where they are known.
-    pub fn vocabulary(&self) -> Option<&[Option<Token>]> {
-        match self {
-            Self::Local(model) => Some(model.vocabulary()),
-            Self::Endpoint(_) | Self::Recording(_) => None,
-        }
-    }
-
-    /// The local model, if it is one.
-    pub fn local(&self) -> Option<&LocalModel> {
-        match self {
-            Self::Local(model) => Some(model),
-            Self::Endpoint(_) | Self::Recording(_) => None,
         }
     }
 
@@ -187,20 +177,96 @@ impl Respondent for Side {
     }
 }
 
-/// A local model with these options.
-///
-/// # Errors
-/// Files that cannot be used.
-fn local(
-    folder: &Path,
-    options: &SideOptions,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<LocalModel, RespondentError> {
-    let options = LocalOptions {
-        max_memory: options.max_memory,
-        threads: options.threads,
-        seed: options.seed,
-        ..LocalOptions::default()
-    };
-    LocalModel::open_watched(folder, options, progress)
+/// A model in a folder, loaded when it is asked.
+pub struct LocalSide {
+    folder: PathBuf,
+    options: LocalOptions,
+    gives_back: bool,
+    description: Description,
+    model: Option<LocalModel>,
+}
+
+impl LocalSide {
+    fn open(
+        folder: &Path,
+        options: &SideOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Self, RespondentError> {
+        let gives_back = options.gives_back;
+        let options = LocalOptions {
+            max_memory: options.max_memory,
+            threads: options.threads,
+            seed: options.seed,
+            ..LocalOptions::default()
+        };
+        let model = LocalModel::open_watched(folder, options.clone(), progress)?;
+        let description = model.description().clone();
+        let mut side =
+            Self { folder: folder.to_owned(), options, gives_back, description, model: Some(model) };
+        side.give_back();
+        Ok(side)
+    }
+
+    fn model(&mut self) -> Result<&mut LocalModel, RespondentError> {
+        let model = match self.model.take() {
+            Some(model) => model,
+            None => {
+                let model = LocalModel::open(&self.folder, self.options.clone())?;
+                if *model.description() != self.description {
+                    return Err(RespondentError {
+                        side: self.description.name.clone(),
+                        fault: RespondentFault::ModelChanged,
+                        detail: "its files are not those it was described by at the start".to_owned(),
+                    });
+                }
+                model
+            }
+        };
+        Ok(self.model.insert(model))
+    }
+
+    fn give_back(&mut self) {
+        // A model that streams by keeps nothing that would be in the way.
+        if self.gives_back && self.model.as_ref().is_some_and(|model| !model.is_streamed()) {
+            self.model = None;
+        }
+    }
+
+    /// Texts cut into tokens by content.
+    ///
+    /// # Errors
+    /// A model that cannot be loaded, a text that its tokenizer refuses.
+    pub fn cut(&mut self, texts: &[&str]) -> Result<Vec<Vec<Token>>, RespondentError> {
+        let model = self.model()?;
+        let cut = texts.iter().map(|text| model.encode_content(text)).collect();
+        self.give_back();
+        cut
+    }
+
+    /// The contents of its vocabulary.
+    ///
+    /// # Errors
+    /// A model that cannot be loaded.
+    pub fn vocabulary(&mut self) -> Result<BTreeSet<Token>, RespondentError> {
+        let tokens = self.model()?.vocabulary().iter().flatten().cloned().collect();
+        self.give_back();
+        Ok(tokens)
+    }
+}
+
+impl Respondent for LocalSide {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn answer(
+        &mut self,
+        question: Question,
+        challenges: &[Challenge],
+        done: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Answer>, RespondentError> {
+        let answers = self.model()?.answer(question, challenges, done);
+        self.give_back();
+        answers
+    }
 }

@@ -173,15 +173,13 @@ impl Reader<'_> {
         for description in descriptions {
             let mut hash = Sha256::new();
             let mut left = TLSH_BYTES_OF_A_TENSOR;
-            let bytes = checkpoint.bytes(&description.name)?;
-            let bytes: &[u8] = bytes.as_ref();
-            for block in bytes.chunks(BLOCK) {
+            checkpoint.blocks(&description.name, |block| {
                 hash.update(block);
                 let part = block.get(..left.min(block.len())).unwrap_or_default();
                 similar.update(part);
                 left -= part.len();
                 self.count(block.len());
-            }
+            })?;
             let summary = TensorSummary {
                 shape: description.shape.iter().map(|&size| size as u64).collect(),
                 number_type: format!("{:?}", description.dtype),

@@ -16,8 +16,11 @@ use super::parse;
 pub(crate) struct IdentifyArgs {
     #[command(subcommand)]
     pub(crate) command: Option<IdentifyCommand>,
+    // Clap knows whether these were given only where nothing is nested in them, so the options stand beside them.
     #[command(flatten)]
-    pub(crate) compare: Option<CompareArgs>,
+    pub(crate) sides: Option<SidesArgs>,
+    #[command(flatten)]
+    pub(crate) compare: CompareArgs,
 }
 
 /// What else can be done about a model's identity.
@@ -72,15 +75,23 @@ pub(crate) enum TierChoice {
     Text,
 }
 
-/// The comparison.
+/// What is compared, and where the evidence goes.
 #[derive(Debug, Args)]
-pub(crate) struct CompareArgs {
+pub(crate) struct SidesArgs {
     /// The model that was promised: a folder, an endpoint's URL, or a recording
     #[arg(long, value_name = "DIR|URL|RECORDING")]
     pub(crate) reference: String,
     /// The model in question: a folder or an endpoint's URL; several share one error rate
     #[arg(long = "candidate", value_name = "DIR|URL", required = true)]
     pub(crate) candidates: Vec<String>,
+    /// New or empty folder for the evidence
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+/// Options of the comparison.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
     /// How sure the answer must be
     #[arg(long, value_enum, default_value = "audit")]
     pub(crate) mode: ModeChoice,
@@ -115,9 +126,6 @@ pub(crate) struct CompareArgs {
     /// Compare with a recording whose challenges an endpoint has seen before
     #[arg(long)]
     pub(crate) reuse_recording: bool,
-    /// New or empty folder for the evidence
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
 }
 
 /// Where the prompts come from.

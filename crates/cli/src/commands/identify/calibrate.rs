@@ -36,7 +36,7 @@ pub(super) fn run(args: &CalibrateArgs, console: &Console) -> Result<CalibrateRe
     let bank = resolve::bank(&args.families)?;
     let challenges =
         bank.challenges(&resolve::challenge_key()?, "calibrate", 0..args.challenges.get(), POSITIONS)?;
-    let conditions = calibrate::conditions();
+    let conditions = calibrate::conditions(&args.model)?;
     let progress = console.progress("calibrating", Unit::Items);
     let total = conditions.len() as u64;
     let calibration = calibrate::calibrate(&args.model, &conditions, &challenges, &mut |done| {

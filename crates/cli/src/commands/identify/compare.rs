@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lorica_evidence::{BundleSigner, Digest, Header, NewBundle, SigningKeyFile};
 use lorica_examine::{
-    agreement::{self, Agreement},
+    agreement,
     comparison::{Compared, Interrupted, Parties, Started},
     recording::Use,
     run::Stage,
@@ -18,24 +18,36 @@ use super::{
     structure,
     verdict::VerdictReport,
 };
-use crate::{args::identify::CompareArgs, error::CliError, progress::Unit, report::Console};
+use crate::{
+    args::identify::{CompareArgs, SidesArgs},
+    error::CliError,
+    progress::Unit,
+    report::Console,
+};
 
 /// Prefixes of each prompt that are compared.
 pub(super) const POSITIONS: usize = lorica_identity::bank::DEFAULT_POSITIONS;
 
-pub(super) fn run(args: &CompareArgs, console: &Console) -> Result<VerdictReport, CliError> {
+/// The comparison as it was typed.
+pub(super) struct Request<'a> {
+    pub(super) sides: &'a SidesArgs,
+    pub(super) options: &'a CompareArgs,
+}
+
+pub(super) fn run(args: &Request<'_>, console: &Console) -> Result<VerdictReport, CliError> {
     let sources = Sources::parse(args)?;
-    let bank = resolve::bank(&args.families)?;
+    let bank = resolve::bank(&args.options.families)?;
     // What can be known to be impossible is said before models are read.
     PlanChoice { scale: lorica_identity::ScoreScale::Distance, ..choice(args) }.plan(&bank)?;
     free_folder(args)?;
-    let mut reference = side(args, args.model.as_deref(), "--model").open(&sources.reference, console)?;
-    let candidate_model = args.candidate_model.as_deref().or(args.model.as_deref());
+    let mut reference =
+        side(args, &sources, args.options.model.as_deref(), "--model").open(&sources.reference, console)?;
+    let candidate_model = args.options.candidate_model.as_deref().or(args.options.model.as_deref());
     let mut candidates = Vec::new();
     for source in &sources.candidates {
-        candidates.push(side(args, candidate_model, "--candidate-model").open(source, console)?);
+        candidates.push(side(args, &sources, candidate_model, "--candidate-model").open(source, console)?);
     }
-    let agreed = agreement::agree(&mut reference, &mut candidates, &bank, resolve::wish(args.tier))?;
+    let agreed = agreement::agree(&mut reference, &mut candidates, &bank, resolve::wish(args.options.tier))?;
     for reason in &agreed.reasons {
         console.note(&format!("compared by text: {reason}"));
     }
@@ -45,7 +57,7 @@ pub(super) fn run(args: &CompareArgs, console: &Console) -> Result<VerdictReport
             let header = &recording.header;
             check_recording(recording, &bank, plan.maximum())?;
             let key = ChallengeKey::from_hex(&header.key).map_err(|error| CliError::Content {
-                path: args.reference.clone().into(),
+                path: args.sides.reference.clone().into(),
                 reason: error.to_string(),
             })?;
             (key, header.run_id.clone())
@@ -56,6 +68,7 @@ pub(super) fn run(args: &CompareArgs, console: &Console) -> Result<VerdictReport
         Side::Recording(recording) => recording.header.positions,
         Side::Local(_) | Side::Endpoint(_) => POSITIONS as u32,
     };
+    let (checks, structures) = structure::checks(&sources, &bank, &agreed, console)?;
     let header = Header {
         format: lorica_evidence::record::FORMAT.to_owned(),
         run_id,
@@ -69,23 +82,32 @@ pub(super) fn run(args: &CompareArgs, console: &Console) -> Result<VerdictReport
         reference: reference.description().clone(),
         candidates: candidates.iter().map(|side| side.description().clone()).collect(),
         environment: resolve::environment(),
-        structure: structure::checks(&sources, &bank, &agreed, console)?,
+        structure: checks,
         calibration: None,
     };
     note_uses(args, &sources, &mut reference, console)?;
-    let signer = signer(args.signing_key.as_deref())?;
-    let started = match args.resume {
-        true => match Started::resume(&args.out, &header, signer)? {
+    let signer = signer(args.options.signing_key.as_deref())?;
+    let started = match args.options.resume {
+        true => match Started::resume(&args.sides.out, &header, signer)? {
             Interrupted::Open(started) => *started,
             Interrupted::Finished(finished) => {
                 let compared = Compared { header, finished: *finished, asked: Vec::new() };
-                return Ok(VerdictReport::new(compared, &agreed, &args.out));
+                return Ok(VerdictReport::new(compared, &agreed, &args.sides.out));
             }
         },
-        false => Started::begin(NewBundle { folder: &args.out, header, bank: &bank, key: &key, signer })?,
+        false => {
+            Started::begin(NewBundle { folder: &args.sides.out, header, bank: &bank, key: &key, signer })?
+        }
     };
-    let compared = asked(started, args, &bank, &agreed, (&mut reference, &mut candidates), console)?;
-    Ok(VerdictReport::new(compared, &agreed, &args.out))
+    let parties = Parties {
+        reference: &mut reference,
+        candidates: &mut candidates,
+        bank: &bank,
+        top: agreed.top,
+        streamed: args.options.max_memory.is_some(),
+        structures: &structures,
+    };
+    Ok(VerdictReport::new(asked(started, parties, console)?, &agreed, &args.sides.out))
 }
 
 /// What was named, parsed.
@@ -95,34 +117,47 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    fn parse(args: &CompareArgs) -> Result<Self, CliError> {
-        let reference = Source::parse(&args.reference)?;
+    fn parse(args: &Request<'_>) -> Result<Self, CliError> {
+        let reference = Source::parse(&args.sides.reference)?;
         let candidates =
-            args.candidates.iter().map(|text| resolve::model_source(text)).collect::<Result<_, _>>()?;
+            args.sides.candidates.iter().map(|text| resolve::model_source(text)).collect::<Result<_, _>>()?;
         Ok(Self { reference, candidates })
     }
 }
 
-fn choice(args: &CompareArgs) -> PlanChoice {
+fn choice(args: &Request<'_>) -> PlanChoice {
     PlanChoice {
-        mode: args.mode,
+        mode: args.options.mode,
         scale: lorica_identity::ScoreScale::Distance,
-        candidates: args.candidates.len(),
-        budget: args.budget,
-        rare_rate: args.rare_rate,
+        candidates: args.sides.candidates.len(),
+        budget: args.options.budget,
+        rare_rate: args.options.rare_rate,
     }
 }
 
-fn side<'a>(args: &'a CompareArgs, model: Option<&'a str>, name_option: &'static str) -> SideChoice<'a> {
-    SideChoice { max_memory: args.max_memory, endpoint: &args.endpoint, model, name_option }
+fn side<'a>(
+    args: &Request<'a>,
+    sources: &Sources,
+    model: Option<&'a str>,
+    name_option: &'static str,
+) -> SideChoice<'a> {
+    let all = sources.candidates.iter().chain([&sources.reference]);
+    let folders = all.filter(|source| source.folder().is_some()).count();
+    SideChoice {
+        max_memory: args.options.max_memory,
+        folders,
+        endpoint: &args.options.endpoint,
+        model,
+        name_option,
+    }
 }
 
 /// Better before the models are read than behind it.
-fn free_folder(args: &CompareArgs) -> Result<(), CliError> {
-    let occupied = std::fs::read_dir(&args.out).is_ok_and(|mut entries| entries.next().is_some());
-    if occupied && !args.resume {
+fn free_folder(args: &Request<'_>) -> Result<(), CliError> {
+    let occupied = std::fs::read_dir(&args.sides.out).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied && !args.options.resume {
         let problem = "is not empty; an interrupted run goes on with --resume";
-        return Err(CliError::Occupied { path: args.out.clone(), problem });
+        return Err(CliError::Occupied { path: args.sides.out.clone(), problem });
     }
     Ok(())
 }
@@ -152,18 +187,18 @@ fn check_recording(
 
 /// Notes in a recording who gets to see its challenges, and refuses an endpoint that others have shown them to.
 fn note_uses(
-    args: &CompareArgs,
+    args: &Request<'_>,
     sources: &Sources,
     reference: &mut Side,
     console: &Console,
 ) -> Result<(), CliError> {
     let Side::Recording(recording) = reference else { return Ok(()) };
-    if args.resume {
+    if args.options.resume {
         return Ok(());
     }
     let endpoint = |source: &&Source| matches!(source, Source::Endpoint(_));
     if let (Some(used), Some(source), false) =
-        (recording.uses.first(), sources.candidates.iter().find(endpoint), args.reuse_recording)
+        (recording.uses.first(), sources.candidates.iter().find(endpoint), args.options.reuse_recording)
     {
         return Err(CliError::Usage(format!(
             "the recording was compared with {} at {}, and the evidence of that reveals its challenges: {source} could \
@@ -186,20 +221,11 @@ fn signer(path: Option<&Path>) -> Result<BundleSigner, CliError> {
     }
 }
 
-fn asked(
-    started: Started,
-    args: &CompareArgs,
-    bank: &Bank,
-    agreed: &Agreement,
-    (reference, candidates): (&mut Side, &mut Vec<Side>),
-    console: &Console,
-) -> Result<Compared, CliError> {
+fn asked(started: Started, parties: Parties<'_>, console: &Console) -> Result<Compared, CliError> {
     let plan = &started.header().plan;
     let total = u64::from(plan.maximum()) * (1 + u64::from(plan.candidates().get()));
     let progress = console.progress("asking", Unit::Items);
-    let mut answered = vec![0_u64; 1 + candidates.len()];
-    let parties =
-        Parties { reference, candidates, bank, top: agreed.top, streamed: args.max_memory.is_some() };
+    let mut answered = vec![0_u64; 1 + parties.candidates.len()];
     Ok(started.run(parties, &mut |stage| {
         let (place, count) = match stage {
             Stage::Reference(count) => (0, count),

@@ -22,6 +22,8 @@ mod structure;
 mod verdict;
 pub(crate) mod verify;
 
+use compare::Request;
+
 use crate::{
     args::identify::{IdentifyArgs, IdentifyCommand},
     error::CliError,
@@ -31,7 +33,7 @@ use crate::{
 
 /// Runs the comparison, or the command beside it that was named.
 pub(crate) fn run(args: &IdentifyArgs, console: &Console) -> Result<Exit, CliError> {
-    match (&args.command, &args.compare) {
+    match (&args.command, &args.sides) {
         (Some(IdentifyCommand::Record(args)), _) => console.emit(&record::run(args, console)?),
         (Some(IdentifyCommand::Calibrate(args)), _) => console.emit(&calibrate::run(args, console)?),
         (Some(IdentifyCommand::Plan(args)), _) => console.emit(&plan::run(args)?),
@@ -39,7 +41,9 @@ pub(crate) fn run(args: &IdentifyArgs, console: &Console) -> Result<Exit, CliErr
         (Some(IdentifyCommand::Relation(args)), _) => console.emit(&relation::run(args, console)?),
         (Some(IdentifyCommand::Robustness(args)), _) => console.emit(&robustness::run(args, console)?),
         (Some(IdentifyCommand::Serve(args)), _) => serve::run(args, console),
-        (None, Some(args)) => console.emit(&compare::run(args, console)?),
+        (None, Some(sides)) => {
+            console.emit(&compare::run(&Request { sides, options: &args.compare }, console)?)
+        }
         (None, None) => Err(CliError::Usage(
             "name a --reference, a --candidate and a folder for the evidence with --out, or one of the commands of \
              `lorica identify --help`"

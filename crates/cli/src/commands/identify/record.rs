@@ -47,6 +47,7 @@ pub(super) fn run(args: &RecordArgs, console: &Console) -> Result<RecordReport, 
     let bank = resolve::bank(&args.families)?;
     let choice = SideChoice {
         max_memory: args.max_memory,
+        folders: 1,
         endpoint: &args.endpoint,
         model: args.model_name.as_deref(),
         name_option: "--model-name",

@@ -90,6 +90,8 @@ pub(super) fn wish(choice: TierChoice) -> Wish {
 /// How sides are opened.
 pub(super) struct SideChoice<'a> {
     pub(super) max_memory: Option<u64>,
+    /// Model folders among all sides: within a limit they are loaded one after the other.
+    pub(super) folders: usize,
     pub(super) endpoint: &'a EndpointArgs,
     /// The model's name at an endpoint.
     pub(super) model: Option<&'a str>,
@@ -104,6 +106,7 @@ impl SideChoice<'_> {
         let options = SideOptions {
             max_memory: self.max_memory,
             threads: None,
+            gives_back: self.max_memory.is_some() && self.folders > 1,
             endpoint: EndpointOptions {
                 model: self.model.map(str::to_owned),
                 interface: match interface {

@@ -60,8 +60,8 @@ pub(super) fn checks(
     bank: &Bank,
     agreed: &Agreement,
     console: &Console,
-) -> Result<Vec<StructureCheck>, CliError> {
-    let mut checks = Vec::new();
+) -> Result<(Vec<StructureCheck>, Vec<Option<Structure>>), CliError> {
+    let (mut checks, mut structures) = (Vec::new(), Vec::new());
     let mut reference = None;
     for (index, source) in (0..).zip(&sources.candidates) {
         if let (Some(ours), Some(theirs)) = (sources.reference.folder(), source.folder()) {
@@ -69,9 +69,11 @@ pub(super) fn checks(
                 reference = Some(read(ours, bank, console)?);
             }
             let theirs = read(theirs, bank, console)?;
-            if let Some(ours) = &reference {
-                checks.extend(of_structure(index, &ours.compare(&theirs)));
-            }
+            let structure = reference.as_ref().map(|ours| ours.compare(&theirs));
+            checks.extend(structure.iter().flat_map(|structure| of_structure(index, structure)));
+            structures.push(structure);
+        } else {
+            structures.push(None);
         }
         if !agreed.reasons.is_empty() {
             checks.push(StructureCheck {
@@ -84,7 +86,7 @@ pub(super) fn checks(
             });
         }
     }
-    Ok(checks)
+    Ok((checks, structures))
 }
 
 fn of_structure(candidate: u32, structure: &Structure) -> Vec<StructureCheck> {

@@ -168,8 +168,9 @@ pub(super) fn does_not_show(question: Question, plan: &Plan) -> Vec<String> {
     ];
     if matches!(question, Question::Texts { .. }) {
         lines.push(
-            "By texts alone, differences are seen that change which characters come where; rare differences are not \
-             tested."
+            "By texts alone, only differences are seen that change which characters come where. The texts of two models \
+             that both say nearly anything are close by this measure, however different the models are; rare \
+             differences are not tested. Ask for log-probabilities where they are to be had."
                 .to_owned(),
         );
     }
@@ -310,7 +311,10 @@ impl CandidateVerdict {
         if self.answer == "DIFFERENT" {
             match &self.relation {
                 Some(relation) => writeln!(out, "relation     probably {}", relation.class)?,
-                None => writeln!(out, "relation     not estimated")?,
+                None => writeln!(
+                    out,
+                    "relation     not available: it is estimated between folders, by a fitted classifier alone"
+                )?,
             }
         }
         Ok(())

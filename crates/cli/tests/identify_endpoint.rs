@@ -1,0 +1,128 @@
+//! Is it the same model behind an endpoint? Each endpoint is a process of its own, asked over loopback.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use assert_cmd::cargo::cargo_bin;
+use common::{
+    Answer,
+    identity::{Served, merged},
+    lorica, testdata,
+};
+
+fn gpt2() -> PathBuf {
+    testdata("models/tiny-gpt2")
+}
+
+fn arguments(served: &Served, out: &Path) -> Vec<std::ffi::OsString> {
+    args![
+        "identify",
+        "--reference",
+        gpt2(),
+        "--candidate",
+        &served.url,
+        "--model",
+        &served.model,
+        "--mode",
+        "quick",
+        "--out",
+        out,
+        "--json",
+        "--attempts",
+        "2"
+    ]
+    .to_vec()
+}
+
+fn compare(served: &Served, out: &Path) -> Answer {
+    lorica(&arguments(served, out))
+}
+
+#[test]
+fn each_tier_tells_the_model_from_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = merged(folder.path(), "tiny-gpt2");
+    // Texts of two models that both say nearly anything are close whatever the models are; those of a server that says
+    // the same again and again are not.
+    let stuck = r#"{"temperature":{"factor":0.05}}"#;
+    let cases: [(&str, &str, &Path, &[&str]); 3] = [
+        ("prompt", "prompt-log-probabilities", &other, &[]),
+        ("top", "top-log-probabilities", &other, &[]),
+        ("text", "text-only", &gpt2(), &["--behaviour", stuck]),
+    ];
+    for (offer, tier, other, behaviour) in cases {
+        let out = |name: &str| folder.path().join(format!("{offer}-{name}"));
+        let report = compare(&Served::start(&gpt2(), &["--offer", offer]), &out("same")).code(0).json();
+        assert_eq!(report["answer"], "SAME", "{offer}");
+        assert_eq!(report["access"]["tier"], tier);
+        let mut options = vec!["--offer", offer];
+        options.extend(behaviour);
+        let report = compare(&Served::start(other, &options), &out("other")).code(1).json();
+        assert_eq!(report["answer"], "DIFFERENT", "{offer}");
+        lorica(args!["verify", "--bundle", out("same")]).code(0);
+        lorica(args!["verify", "--bundle", out("other")]).code(0);
+    }
+}
+
+#[test]
+fn a_fault_ends_as_error_with_evidence_and_never_as_a_score() {
+    let folder = tempfile::tempdir().unwrap();
+    // Not in the harmless prompt with which a client finds out what an endpoint tells.
+    let fault = r#"{"fault":{"fault":"zeros","containing":"?","times":null}}"#;
+    let out = folder.path().join("out");
+    let served = Served::start(&gpt2(), &["--offer", "top", "--behaviour", fault]);
+    let report = compare(&served, &out).code(4).json();
+    assert_eq!(report["answer"], "ERROR");
+    let error = &report["candidates"][0]["error"];
+    assert_eq!(error["kind"]["respondent"], "missing-log-probability", "{error}");
+    let checked = lorica(args!["verify", "--bundle", &out, "--json"]).code(0).json();
+    assert_eq!(checked["answer"], "ERROR");
+}
+
+#[test]
+fn an_interrupted_run_goes_on_where_it_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let late = r#"{"latency":{"milliseconds":20,"jitter":0,"seed":1}}"#;
+    let served = Served::start(&gpt2(), &["--offer", "top", "--behaviour", late]);
+    let mut child = Command::new(cargo_bin!("lorica"))
+        .args(arguments(&served, &out))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines =
+        || fs::read_to_string(out.join("evidence.ndjson")).map_or(0, |text| text.matches('\n').count());
+    while lines() < 7 && child.try_wait().unwrap().is_none() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = lines();
+    // Whether the kill came in time is a matter of the machine; a run that had ended must say so.
+    let finished = out.join("bundle.json").exists();
+    let mut again = arguments(&served, &out);
+    again.push("--resume".into());
+    let answer = lorica(&again);
+    if finished {
+        answer.code(4).says(&["it is finished"]);
+    } else {
+        let report = answer.code(0).json();
+        assert_eq!(report["answer"], "SAME");
+        let scored = report["candidates"][0]["queries"].as_u64().unwrap();
+        let asked = report["candidates"][0]["asked"].as_u64().unwrap();
+        let in_vain = report["candidates"][0]["asked_in_vain"].as_u64().unwrap();
+        // The header is a line; nothing that was answered before is asked again.
+        assert_eq!(asked - in_vain + (before as u64 - 1), scored, "{report}");
+    }
+    lorica(args!["verify", "--bundle", &out]).code(0);
+}
