@@ -56,7 +56,7 @@ impl Config {
         let width = hidden / heads;
         // Cut off, as the models were trained.
         let turning = (width as f64 * share.unwrap_or(DEFAULT_SHARE)) as usize;
-        if turning % 2 != 0 || turning == 0 || turning > width {
+        if !turning.is_multiple_of(2) || turning == 0 || turning > width {
             let expected = format!("a share of the head's {width} entries that is an even number of them");
             return Err(fields.wrong("rotary_pct", expected));
         }
