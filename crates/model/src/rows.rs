@@ -1,7 +1,7 @@
 //! Next-token logits at chosen positions of texts of different lengths, handed out in blocks of the vocabulary.
 //!
 //! Linear layers work on rows, whichever text they belong to: all texts of a group are one matrix, and only attention
-//! sees where one ends. [`Flow`] is the way of the texts through the layers, and does not know where these come from.
+//! sees where one ends. `Flow` is the way of the texts through the layers, and does not know where these come from.
 
 use candle_core::{Device, Tensor};
 
