@@ -155,7 +155,7 @@ impl Demo {
             let report = fetch::run(&fetch)?;
             Ok((report::fetched(&report), ()))
         })?;
-        let verify = SessionClaim { pin, folder: &user, proof: None };
+        let verify = SessionClaim { pin, folder: user, proof: None };
         let outcome = story.step(Party::User, "verify", || {
             let report = verify::session(&verify, quiet)?;
             Ok((report::verdict(&report.verdict), report.verdict.verdict))

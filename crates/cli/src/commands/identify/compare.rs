@@ -217,7 +217,7 @@ fn note_uses(
 fn signer(path: Option<&Path>) -> Result<BundleSigner, CliError> {
     match path {
         Some(path) => Ok(SigningKeyFile::load_or_create(path)?),
-        None => Ok(BundleSigner::from_seed(&*zeroize::Zeroizing::new(resolve::random()?))),
+        None => Ok(BundleSigner::from_seed(&zeroize::Zeroizing::new(resolve::random()?))),
     }
 }
 
