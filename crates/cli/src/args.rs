@@ -68,7 +68,7 @@ pub(crate) enum Command {
     /// Verify a session or an evidence bundle: VALID or INVALID, and what that means
     Verify(VerifyArgs),
     /// Is it the same model? SAME, DIFFERENT or UNDECIDED, with error rates and evidence
-    Identify(identify::IdentifyArgs),
+    Identify(Box<identify::IdentifyArgs>),
     /// Train and derive small models with known relations, to try `identify` on
     Zoo(ZooArgs),
     /// See the whole of it on shipped data: two parties, one proof, three cheats
@@ -331,6 +331,10 @@ pub(crate) enum BenchCommand {
     Session(BenchSessionArgs),
     /// False decisions and queries of `identify`, simulated under its real stopping rule
     Identity(BenchIdentityArgs),
+    /// Run `identify` on many pairs of a zoo whose relation is known
+    Survey(BenchSurveyArgs),
+    /// Fit the classifier of relations to a zoo, and test it on models left out
+    Relations(BenchRelationsArgs),
     /// Make a page with tables and a plot from stored results
     Summary(BenchSummaryArgs),
 }
@@ -367,6 +371,44 @@ pub(crate) struct BenchSessionArgs {
 pub(crate) struct BenchSummaryArgs {
     /// Folder with results of `lorica bench session --json`
     pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchSurveyArgs {
+    /// Folder made by `lorica zoo`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) zoo: PathBuf,
+    /// How sure the answers must be
+    #[arg(long, value_enum, default_value = "audit")]
+    pub(crate) mode: identify::ModeChoice,
+    /// Ordered pairs: all with one step between them, and others drawn at random up to this number
+    #[arg(long, default_value_t = 400, value_name = "N")]
+    pub(crate) pairs: usize,
+    /// Challenges on which each pair's mean distance is measured beforehand
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(20..))]
+    pub(crate) measured_on: u32,
+    /// Seed of the challenges and of the pairs drawn
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchRelationsArgs {
+    /// Folder made by `lorica zoo`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) zoo: PathBuf,
+    /// Ordered pairs: all with one step between them, and others drawn at random up to this number
+    #[arg(long, default_value_t = 400, value_name = "N")]
+    pub(crate) pairs: usize,
+    /// Challenges that both models of a pair are asked
+    #[arg(long, default_value_t = 40, value_name = "N", value_parser = clap::value_parser!(u32).range(10..))]
+    pub(crate) challenges: u32,
+    /// Seed of the challenges and of the pairs drawn
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Write the classifier, fitted to all pairs, to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]

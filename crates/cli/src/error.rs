@@ -111,6 +111,10 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Relation(#[from] lorica_examine::relation::RelationError),
     #[error(transparent)]
+    Survey(#[from] Box<lorica_examine::survey::SurveyError>),
+    #[error(transparent)]
+    Fit(#[from] Box<lorica_examine::survey::FitFailed>),
+    #[error(transparent)]
     Robustness(#[from] lorica_examine::robustness::RobustnessError),
     /// A side that failed outside a comparison.
     #[error(transparent)]

@@ -12,6 +12,7 @@
 //! | [`agreement`] | what two sides can be compared by |
 //! | [`run`] | rounds of challenges, scores and the stop |
 //! | [`comparison`] | a run with its evidence |
+//! | [`survey`] | the real run on many pairs of the zoo, whose relation is known |
 //! | [`calibrate`] | how far a model is from itself |
 //! | [`relation`] | how two models are related |
 //! | [`robustness`] | servers that misbehave, and what is found about them |
@@ -31,3 +32,4 @@ pub mod run;
 pub mod side;
 pub mod source;
 pub mod structure;
+pub mod survey;

@@ -18,7 +18,7 @@ pub enum Source {
     Folder(PathBuf),
     /// The address of an OpenAI-compatible endpoint, `http` or `https`.
     Endpoint(String),
-    /// A file that [`recording::Recorder`] wrote.
+    /// A file that [`crate::recording::record`] wrote.
     Recording(PathBuf),
 }
 

@@ -22,6 +22,8 @@ use crate::{
     report::{Console, Report, format},
 };
 
+mod survey;
+
 /// A stored result is a page of figures; anything larger is something else.
 const MAX_RESULT_BYTES: u64 = 1 << 20;
 /// Runs with this prefix differ in their tokens alone, and make the plot.
@@ -32,6 +34,8 @@ pub(crate) fn run(command: &BenchCommand, console: &Console) -> Result<Exit, Cli
     match command {
         BenchCommand::Session(args) => console.emit(&session(args, console)?),
         BenchCommand::Identity(args) => console.emit(&identity(args, console)?),
+        BenchCommand::Survey(args) => console.emit(&survey::survey(args, console)?),
+        BenchCommand::Relations(args) => console.emit(&survey::relations(args, console)?),
         BenchCommand::Summary(args) => console.emit(&summary(args)?),
     }
 }

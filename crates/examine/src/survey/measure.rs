@@ -1,0 +1,89 @@
+//! The mean distance of each pair, on many challenges that no run asks.
+
+use std::collections::BTreeMap;
+
+use lorica_identity::{
+    Answer, Bank, Challenge, ChallengeKey, Question, Respondent as _, Scored, score_challenge,
+};
+use lorica_zoo::{MemberName, Pair, Zoo};
+use rayon::prelude::*;
+
+use super::{POSITIONS, Stage, SurveyError, open};
+use crate::local::LocalModel;
+
+/// Challenges that all members answer before their answers are compared and forgotten: with a whole vocabulary told at
+/// each position, answers of a hundred members take some memory.
+const BATCH: usize = 5;
+
+/// A measured mean.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Measured {
+    /// The mean of the scores.
+    pub(super) mean: f64,
+    /// The standard error of the mean.
+    pub(super) standard_error: f64,
+}
+
+/// The measured mean of each pair, in their order.
+pub(super) fn means(
+    zoo: &Zoo,
+    bank: &Bank,
+    key: &ChallengeKey,
+    pairs: &[&Pair],
+    challenges: u32,
+    progress: &(dyn Fn(Stage) + Sync),
+) -> Result<Vec<Measured>, SurveyError> {
+    let challenges = bank.challenges(key, "survey-means", 0..challenges, POSITIONS)?;
+    let mut members: BTreeMap<&MemberName, LocalModel> = BTreeMap::new();
+    for name in pairs.iter().flat_map(|pair| [&pair.reference, &pair.candidate]) {
+        if !members.contains_key(name) {
+            members.insert(name, open(zoo, name)?);
+        }
+    }
+    let mut scores = vec![Vec::with_capacity(challenges.len()); pairs.len()];
+    for (index, batch) in challenges.chunks(BATCH).enumerate() {
+        let answers = members
+            .par_iter_mut()
+            .map(|(name, member)| Ok((*name, member.answer(Question::Distributions, batch, &mut |_| ())?)))
+            .collect::<Result<BTreeMap<&MemberName, Vec<Answer>>, SurveyError>>()?;
+        scores
+            .par_iter_mut()
+            .zip(pairs)
+            .try_for_each(|(scores, pair)| score_batch(scores, pair, batch, &answers))?;
+        progress(Stage::Measuring((index * BATCH + batch.len()).min(challenges.len()), challenges.len()));
+    }
+    Ok(scores.iter().map(|scores| Measured::of(scores)).collect())
+}
+
+fn score_batch(
+    scores: &mut Vec<f64>,
+    pair: &Pair,
+    batch: &[Challenge],
+    answers: &BTreeMap<&MemberName, Vec<Answer>>,
+) -> Result<(), SurveyError> {
+    let of = |name: &MemberName| answers.get(name).map(Vec::as_slice).unwrap_or_default();
+    for (challenge, (ours, theirs)) in batch.iter().zip(of(&pair.reference).iter().zip(of(&pair.candidate))) {
+        let scored =
+            score_challenge(&Question::Distributions, challenge, ours, theirs).map_err(|source| {
+                SurveyError::Score {
+                    reference: pair.reference.to_string(),
+                    candidate: pair.candidate.to_string(),
+                    source,
+                }
+            })?;
+        // Local weights refuse nothing.
+        if let Scored::Value(score) = scored {
+            scores.push(score);
+        }
+    }
+    Ok(())
+}
+
+impl Measured {
+    fn of(scores: &[f64]) -> Self {
+        let n = scores.len() as f64;
+        let mean = scores.iter().sum::<f64>() / n;
+        let variance = scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        Self { mean, standard_error: (variance / n).sqrt() }
+    }
+}

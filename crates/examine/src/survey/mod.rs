@@ -1,0 +1,311 @@
+//! A survey of the zoo: the real run on many pairs whose relation is known, and what it said.
+//!
+//! Whether a decision was right cannot follow from how a model was made: eight bits may change it less than gamma, or
+//! more. So the mean distance of each pair is measured first, on challenges of another key and many more of them than a
+//! run asks. A decision is wrong where that mean contradicts it by more than three standard errors.
+
+mod measure;
+mod relations;
+mod report;
+
+use std::{
+    num::NonZeroU32,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
+};
+
+use lorica_identity::{
+    Bank, BankError, ChallengeKey, Decision, Mode, Plan, PlanError, PlanParts, Question, RespondentError,
+    ScoreError, ScoreScale, SequentialTest,
+};
+use lorica_zoo::{Pair, Relation, Zoo};
+use rand::{RngExt as _, SeedableRng as _, seq::SliceRandom as _};
+use rand_chacha::ChaCha20Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    local::{LocalModel, LocalOptions},
+    run::{Contender, Examination, Fault, LedgerError, Rounds, Unwritten},
+};
+
+pub use relations::{FitFailed, Relations, relations};
+pub use report::{ByRelation, ClearlyDifferent, Confusion};
+
+/// Prefixes of a prompt that are compared.
+const POSITIONS: usize = 4;
+/// Standard errors between a measured mean and a threshold before a decision counts as wrong.
+const STANDARD_ERRORS: f64 = 3.0;
+
+/// How a survey is made.
+#[derive(Debug, Clone)]
+pub struct SurveyOptions {
+    /// The mode of the runs.
+    pub mode: Mode,
+    /// Ordered pairs: all that are directly related, and others drawn at random up to this number.
+    pub pairs: usize,
+    /// Challenges for the measured mean of each pair.
+    pub measured_on: u32,
+    /// Seed of the keys and of the pairs drawn.
+    pub seed: u64,
+}
+
+/// What a survey found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Survey {
+    /// `lorica-survey/1`.
+    pub format: String,
+    /// The mode's name.
+    pub mode: String,
+    /// Error rate of each side of the decision.
+    pub alpha: f64,
+    /// Above this mean, SAME is wrong.
+    pub gamma: f64,
+    /// Below this mean, DIFFERENT is wrong.
+    pub delta_star: f64,
+    /// Challenges for each measured mean.
+    pub measured_on: u32,
+    /// Members of the zoo that took part.
+    pub members: usize,
+    /// Truth against decision.
+    pub confusion: Confusion,
+    /// The pairs of each relation.
+    pub by_relation: Vec<ByRelation>,
+    /// Pairs that are far apart.
+    pub clearly_different: ClearlyDifferent,
+    /// Seconds for measuring and for the runs.
+    pub seconds: [f64; 2],
+    /// Every run.
+    pub runs: Vec<Run>,
+}
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// The reference.
+    pub reference: String,
+    /// The candidate.
+    pub candidate: String,
+    /// How they are related.
+    pub relation: Relation,
+    /// Whether one step leads from one to the other.
+    pub direct: bool,
+    /// The measured mean distance.
+    pub mean: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+    /// What the measured mean allows.
+    pub truth: Allowed,
+    /// What the run said.
+    pub decision: Decision,
+    /// Queries it took.
+    pub queries: u32,
+    /// Seconds it took, loading included.
+    pub seconds: f64,
+}
+
+/// Which decisions are not wrong, by the measured mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Allowed {
+    /// The mean is below delta* and not above gamma: DIFFERENT is wrong.
+    Same,
+    /// The mean is between the thresholds: SAME and DIFFERENT are both wrong.
+    Neither,
+    /// The mean is above gamma and not below delta*: SAME is wrong.
+    Different,
+    /// The mean is too near to a threshold to call one of them wrong.
+    Unclear,
+}
+
+/// Why there is no survey.
+#[derive(Debug, thiserror::Error)]
+pub enum SurveyError {
+    /// A member of the zoo.
+    #[error(transparent)]
+    Zoo(#[from] lorica_zoo::ZooError),
+    /// The challenges.
+    #[error(transparent)]
+    Bank(#[from] BankError),
+    /// The plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A member that cannot be asked.
+    #[error(transparent)]
+    Respondent(#[from] RespondentError),
+    /// Two answers that cannot be compared.
+    #[error("{reference} against {candidate}: {source}")]
+    Score {
+        /// The reference.
+        reference: String,
+        /// The candidate.
+        candidate: String,
+        /// Why not.
+        source: ScoreError,
+    },
+    /// A run without a decision.
+    #[error("{reference} against {candidate}: {source}")]
+    Run {
+        /// The reference.
+        reference: String,
+        /// The candidate.
+        candidate: String,
+        /// Why not.
+        source: std::sync::Arc<Fault>,
+    },
+    /// Nothing was to be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// Where a survey is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Challenges measured, of all.
+    Measuring(usize, usize),
+    /// Runs done, of all.
+    Running(usize, usize),
+}
+
+impl Allowed {
+    /// What a measured mean allows.
+    fn of(mean: f64, standard_error: f64, gamma: f64, delta_star: f64) -> Self {
+        let slack = STANDARD_ERRORS * standard_error;
+        let (lower, upper) = (mean - slack, mean + slack);
+        if upper <= gamma {
+            Self::Same
+        } else if lower >= delta_star {
+            Self::Different
+        } else if lower > gamma && upper < delta_star {
+            Self::Neither
+        } else {
+            Self::Unclear
+        }
+    }
+
+    /// Whether a decision is wrong for certain.
+    pub fn contradicts(self, decision: Decision) -> bool {
+        match decision {
+            Decision::Undecided => false,
+            Decision::Same => matches!(self, Self::Different | Self::Neither),
+            Decision::Different { .. } => matches!(self, Self::Same | Self::Neither),
+        }
+    }
+}
+
+/// Surveys a zoo.
+///
+/// # Errors
+/// A member that cannot be loaded or asked, challenges that run out, a run that ends without a decision.
+pub fn survey(
+    zoo: &Zoo,
+    options: &SurveyOptions,
+    progress: &(dyn Fn(Stage) + Sync),
+) -> Result<Survey, SurveyError> {
+    let started = Instant::now();
+    let bank = Bank::standard()?;
+    let mut random = ChaCha20Rng::seed_from_u64(options.seed);
+    let pairs = chosen(zoo, options.pairs, &mut random);
+    let key = key(&mut random);
+    let measured = measure::means(zoo, &bank, &key, &pairs, options.measured_on, progress)?;
+    let measuring = started.elapsed().as_secs_f64();
+
+    let plan = Plan::new(PlanParts {
+        mode: options.mode.clone(),
+        scale: ScoreScale::Distance,
+        candidates: NonZeroU32::MIN,
+        families: bank.families(),
+        budget: None,
+        rare_rate: None,
+    })?;
+    let keys: Vec<ChallengeKey> = pairs.iter().map(|_| self::key(&mut random)).collect();
+    let done = AtomicUsize::new(0);
+    let runs = pairs
+        .par_iter()
+        .zip(&keys)
+        .zip(&measured)
+        .map(|((pair, key), measured)| {
+            let run = one(zoo, &bank, &plan, key, pair, measured);
+            progress(Stage::Running(done.fetch_add(1, Ordering::Relaxed) + 1, pairs.len()));
+            run
+        })
+        .collect::<Result<Vec<Run>, SurveyError>>()?;
+    let seconds = [measuring, started.elapsed().as_secs_f64() - measuring];
+    Ok(report::survey(options, &plan, seconds, runs))
+}
+
+fn key(random: &mut ChaCha20Rng) -> ChallengeKey {
+    ChallengeKey::new(random.random())
+}
+
+/// All directly related pairs, and others drawn at random.
+fn chosen<'a>(zoo: &'a Zoo, count: usize, random: &mut ChaCha20Rng) -> Vec<&'a Pair> {
+    let has_folder = |name: &str| zoo.entry(name).is_some_and(|entry| entry.record.is_some());
+    let (direct, mut others): (Vec<&Pair>, Vec<&Pair>) = zoo
+        .manifest()
+        .pairs
+        .iter()
+        .filter(|pair| has_folder(pair.reference.as_str()) && has_folder(pair.candidate.as_str()))
+        // Two tokenizers are compared by text, which is another estimand.
+        .filter(|pair| pair.known.relation != Relation::OtherTokenizer)
+        .partition(|pair| pair.known.direct && pair.known.steps.len() == 1);
+    others.shuffle(random);
+    others.truncate(count.saturating_sub(direct.len()));
+    let mut pairs = direct;
+    pairs.extend(others);
+    pairs
+}
+
+fn open(zoo: &Zoo, name: &lorica_zoo::MemberName) -> Result<LocalModel, RespondentError> {
+    LocalModel::open(
+        &zoo.path(name),
+        LocalOptions { threads: Some(std::num::NonZeroUsize::MIN), ..LocalOptions::default() },
+    )
+}
+
+fn one(
+    zoo: &Zoo,
+    bank: &Bank,
+    plan: &Plan,
+    key: &ChallengeKey,
+    pair: &Pair,
+    measured: &measure::Measured,
+) -> Result<Run, SurveyError> {
+    let started = Instant::now();
+    let (mut reference, mut candidate) = (open(zoo, &pair.reference)?, open(zoo, &pair.candidate)?);
+    let challenges = bank.challenges(key, "survey", 0..plan.maximum(), POSITIONS)?;
+    let examination = Examination {
+        question: Question::Distributions,
+        plan,
+        challenges: &challenges,
+        rounds: Rounds::Even,
+        top: None,
+    };
+    let batch = plan.families().len();
+    let mut contenders =
+        [Contender { respondent: &mut candidate, batch, test: SequentialTest::new(plan.clone()) }];
+    let outcomes = examination.run(&mut reference, &mut contenders, &mut Unwritten, &mut |_| ())?;
+    let name = |name: &lorica_zoo::MemberName| name.as_str().to_owned();
+    let (reference, candidate) = (name(&pair.reference), name(&pair.candidate));
+    let Some(outcome) = outcomes.into_iter().next() else {
+        unreachable!("one candidate has one outcome");
+    };
+    let decision = match outcome.ending {
+        Ok(decision) => decision,
+        Err(source) => return Err(SurveyError::Run { reference, candidate, source }),
+    };
+    Ok(Run {
+        reference,
+        candidate,
+        relation: pair.known.relation,
+        direct: pair.known.direct,
+        mean: measured.mean,
+        standard_error: measured.standard_error,
+        truth: Allowed::of(measured.mean, measured.standard_error, plan.gamma(), plan.delta_star()),
+        decision,
+        queries: outcome.state.n,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
