@@ -74,21 +74,6 @@ fn each_tier_tells_the_model_from_another() {
 }
 
 #[test]
-fn a_fault_ends_as_error_with_evidence_and_never_as_a_score() {
-    let folder = tempfile::tempdir().unwrap();
-    // Not in the harmless prompt with which a client finds out what an endpoint tells.
-    let fault = r#"{"fault":{"fault":"zeros","containing":"?","times":null}}"#;
-    let out = folder.path().join("out");
-    let served = Served::start(&gpt2(), &["--offer", "top", "--behaviour", fault]);
-    let report = compare(&served, &out).code(4).json();
-    assert_eq!(report["answer"], "ERROR");
-    let error = &report["candidates"][0]["error"];
-    assert_eq!(error["kind"]["respondent"], "missing-log-probability", "{error}");
-    let checked = lorica(args!["verify", "--bundle", &out, "--json"]).code(0).json();
-    assert_eq!(checked["answer"], "ERROR");
-}
-
-#[test]
 fn an_interrupted_run_goes_on_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
