@@ -381,7 +381,7 @@ pub(crate) struct BenchSurveyArgs {
     /// How sure the answers must be
     #[arg(long, value_enum, default_value = "audit")]
     pub(crate) mode: identify::ModeChoice,
-    /// Ordered pairs: all with one step between them, and others drawn at random up to this number
+    /// Ordered pairs, drawn as evenly over the relations as there are pairs of each
     #[arg(long, default_value_t = 400, value_name = "N")]
     pub(crate) pairs: usize,
     /// Challenges on which each pair's mean distance is measured beforehand
@@ -397,7 +397,7 @@ pub(crate) struct BenchRelationsArgs {
     /// Folder made by `lorica zoo`
     #[arg(long, value_name = "DIR")]
     pub(crate) zoo: PathBuf,
-    /// Ordered pairs: all with one step between them, and others drawn at random up to this number
+    /// Ordered pairs, drawn as evenly over the relations as there are pairs of each
     #[arg(long, default_value_t = 400, value_name = "N")]
     pub(crate) pairs: usize,
     /// Challenges that both models of a pair are asked

@@ -1,6 +1,9 @@
 //! The mean distance of each pair, on many challenges that no run asks.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use lorica_identity::{
     Answer, Bank, Challenge, ChallengeKey, Question, Respondent as _, Scored, score_challenge,
@@ -8,7 +11,7 @@ use lorica_identity::{
 use lorica_zoo::{MemberName, Pair, Zoo};
 use rayon::prelude::*;
 
-use super::{POSITIONS, Stage, SurveyError, open};
+use super::{POSITIONS, Stage, SurveyError, open, threads::concurrently};
 use crate::local::LocalModel;
 
 /// Challenges that all members answer before their answers are compared and forgotten: with a whole vocabulary told at
@@ -34,18 +37,20 @@ pub(super) fn means(
     progress: &(dyn Fn(Stage) + Sync),
 ) -> Result<Vec<Measured>, SurveyError> {
     let challenges = bank.challenges(key, "survey-means", 0..challenges, POSITIONS)?;
-    let mut members: BTreeMap<&MemberName, LocalModel> = BTreeMap::new();
+    let mut members: BTreeMap<&MemberName, Mutex<LocalModel>> = BTreeMap::new();
     for name in pairs.iter().flat_map(|pair| [&pair.reference, &pair.candidate]) {
         if !members.contains_key(name) {
-            members.insert(name, open(zoo, name)?);
+            members.insert(name, Mutex::new(open(zoo, name)?));
         }
     }
+    let members: Vec<(&MemberName, Mutex<LocalModel>)> = members.into_iter().collect();
     let mut scores = vec![Vec::with_capacity(challenges.len()); pairs.len()];
     for (index, batch) in challenges.chunks(BATCH).enumerate() {
-        let answers = members
-            .par_iter_mut()
-            .map(|(name, member)| Ok((*name, member.answer(Question::Distributions, batch, &mut |_| ())?)))
-            .collect::<Result<BTreeMap<&MemberName, Vec<Answer>>, SurveyError>>()?;
+        let answers = concurrently(&members, |_, (name, member)| -> Result<_, SurveyError> {
+            let mut member = member.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok((*name, member.answer(Question::Distributions, batch, &mut |_| ())?))
+        })?;
+        let answers: BTreeMap<&MemberName, Vec<Answer>> = answers.into_iter().collect();
         scores
             .par_iter_mut()
             .zip(pairs)
