@@ -6,7 +6,7 @@ use std::{
 };
 
 use lorica_identity::{
-    Answer, Bank, Challenge, ChallengeKey, Question, Respondent as _, Scored, score_challenge,
+    Answer, Bank, Challenge, ChallengeKey, Question, RARE_THRESHOLD, Respondent as _, Scored, score_challenge,
 };
 use lorica_zoo::{MemberName, Pair, Zoo};
 use rayon::prelude::*;
@@ -25,6 +25,8 @@ pub(super) struct Measured {
     pub(super) mean: f64,
     /// The standard error of the mean.
     pub(super) standard_error: f64,
+    /// The share of scores above the threshold of rare differences.
+    pub(super) visible: f64,
 }
 
 /// The measured mean of each pair, in their order.
@@ -89,6 +91,7 @@ impl Measured {
         let n = scores.len() as f64;
         let mean = scores.iter().sum::<f64>() / n;
         let variance = scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        Self { mean, standard_error: (variance / n).sqrt() }
+        let visible = scores.iter().filter(|score| **score > RARE_THRESHOLD).count() as f64 / n;
+        Self { mean, standard_error: (variance / n).sqrt(), visible }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Whether a decision was right cannot follow from how a model was made: eight bits may change it less than gamma, or
 //! more. So the mean distance of each pair is measured first, on challenges of another key and many more of them than a
-//! run asks. A decision is wrong where that mean contradicts it by more than three standard errors.
+//! run asks. A decision by the mean is wrong where the measured mean contradicts it by more than three standard errors.
+//! DIFFERENT by rare differences is wrong where the measured share of visible differences is not above the share that
+//! the test refuses.
 
 mod measure;
 mod relations;
@@ -17,8 +19,8 @@ use std::{
 };
 
 use lorica_identity::{
-    Bank, BankError, ChallengeKey, Decision, Mode, Plan, PlanError, PlanParts, Question, RespondentError,
-    ScoreError, ScoreScale, SequentialTest,
+    Bank, BankError, ChallengeKey, Decision, DifferentBy, Mode, Plan, PlanError, PlanParts, Question,
+    RARE_NULL, RespondentError, ScoreError, ScoreScale, SequentialTest,
 };
 use lorica_zoo::{Pair, Relation, Zoo};
 use rand::{RngExt as _, SeedableRng as _, seq::SliceRandom as _};
@@ -97,6 +99,8 @@ pub struct Run {
     pub mean: f64,
     /// Its standard error.
     pub standard_error: f64,
+    /// The measured share of challenges that are visibly different.
+    pub visible: f64,
     /// What the measured mean allows.
     pub truth: Allowed,
     /// What the run said.
@@ -185,13 +189,18 @@ impl Allowed {
             Self::Unclear
         }
     }
+}
 
-    /// Whether a decision is wrong for certain.
-    pub fn contradicts(self, decision: Decision) -> bool {
-        match decision {
+impl Run {
+    /// Whether the decision is wrong by what was measured.
+    pub fn is_wrong(&self) -> bool {
+        match self.decision {
             Decision::Undecided => false,
-            Decision::Same => matches!(self, Self::Different | Self::Neither),
-            Decision::Different { .. } => matches!(self, Self::Same | Self::Neither),
+            Decision::Same => matches!(self.truth, Allowed::Different | Allowed::Neither),
+            Decision::Different { by: DifferentBy::Mean } => {
+                matches!(self.truth, Allowed::Same | Allowed::Neither)
+            }
+            Decision::Different { by: DifferentBy::RareDifferences } => self.visible <= RARE_NULL,
         }
     }
 }
@@ -311,6 +320,7 @@ fn one(
         direct: pair.known.direct,
         mean: measured.mean,
         standard_error: measured.standard_error,
+        visible: measured.visible,
         truth: Allowed::of(measured.mean, measured.standard_error, plan.gamma(), plan.delta_star()),
         decision,
         queries: outcome.state.n,
