@@ -337,6 +337,8 @@ pub(crate) enum BenchCommand {
     Relations(BenchRelationsArgs),
     /// Make a page with tables and a plot from stored results
     Summary(BenchSummaryArgs),
+    /// Print a stored result, as the command that made it would have without --json
+    Show(BenchShowArgs),
 }
 
 #[derive(Debug, Args)]
@@ -371,6 +373,12 @@ pub(crate) struct BenchSessionArgs {
 pub(crate) struct BenchSummaryArgs {
     /// Folder with results of `lorica bench session --json`
     pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchShowArgs {
+    /// File made by a `lorica bench` command with --json
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Args)]
