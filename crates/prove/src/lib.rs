@@ -11,6 +11,7 @@
 //! | [`product`] | the product proof |
 //! | [`projection`] | the tables that activations and weights come down to |
 //! | [`fraction`] | one fraction tree: its levels and the rounds of a layer |
+//! | [`bottom`] | its layer above leaves that are words |
 //! | [`forest`] | the prover's half of the lookup |
 //! | [`products`] | many products brought down to one |
 //! | [`range`] | the registration proof with a range argument |
@@ -22,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bottom;
 pub mod forest;
 pub mod fraction;
 pub mod opened;

@@ -57,8 +57,8 @@ pub trait CommittedRows {
 
 /// The leaves of the lookup.
 pub trait LeafSource {
-    /// Their fractions `1 / (gamma - w_i)`; `denominators` are `gamma - v` for all v of the table.
-    fn tree(&self, gamma: Scalar, denominators: &[Scalar]) -> FractionTree<'_>;
+    /// Their fractions `1 / (gamma - w_i)`.
+    fn tree(&self, gamma: Scalar) -> FractionTree<'_>;
 }
 
 /// How often each number of the table is a leaf.
@@ -104,8 +104,8 @@ impl WordLeaves {
 }
 
 impl LeafSource for WordLeaves {
-    fn tree(&self, _gamma: Scalar, denominators: &[Scalar]) -> FractionTree<'_> {
-        FractionTree::new(Leaves::Words { words: &self.0, denominators: denominators.to_vec() })
+    fn tree(&self, gamma: Scalar) -> FractionTree<'_> {
+        FractionTree::new(Leaves::Words { words: &self.0, gamma })
     }
 }
 
@@ -185,10 +185,8 @@ impl RangeProver<'_> {
             std::iter::successors(Some(gamma), |last| Some(*last - Scalar::from(1u8)))
                 .take(1 << TABLE_BITS)
                 .collect();
-        let table =
-            Leaves::Fractions { numerators: counted.values.to_vec(), denominators: denominators.clone() };
-        let trees = [self.leaves.tree(gamma, &denominators), FractionTree::new(table)];
-        drop(denominators);
+        let table = Leaves::Fractions { numerators: counted.values.to_vec(), denominators };
+        let trees = [self.leaves.tree(gamma), FractionTree::new(table)];
         let mut forest = ForestProver::new(trees, &mut scratch, &mut randomness);
         let step = step.walk(&shape, &mut forest)?;
         drop(forest);

@@ -190,6 +190,106 @@ impl Lanes {
     }
 }
 
+/// A scalar minus multiples of at most two scalars by integers below 2^17: `base - sum_j factors[j] * small_j`.
+#[derive(Clone, Copy)]
+pub(super) struct SmallCombination<const N: usize> {
+    base: Lanes,
+    factors: [Lanes; N],
+}
+
+impl<const N: usize> SmallCombination<N> {
+    /// For one or two factors.
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn new(base: Scalar, factors: [Scalar; N]) -> Self {
+        const { assert!(N <= 2) };
+        let mut lanes = [Lanes::zero(); N];
+        for (lanes, factor) in lanes.iter_mut().zip(factors) {
+            *lanes = Lanes::splat(factor);
+        }
+        Self { base: Lanes::splat(base), factors: lanes }
+    }
+
+    /// The sum of the multiples: below `2 * 2^17 * 2^253 = 2^271`. A limb gathers at most four halves.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn multiples(&self, small: [__m512i; N]) -> Canonical {
+        let mut limbs = [_mm512_setzero_si512(); LIMBS + 1];
+        for (Lanes(factor), small) in self.factors.iter().zip(small) {
+            for i in 0..LIMBS {
+                limbs[i] = _mm512_madd52lo_epu64(limbs[i], small, factor[i]);
+                limbs[i + 1] = _mm512_madd52hi_epu64(limbs[i + 1], small, factor[i]);
+            }
+        }
+        Canonical::of_small_sums(limbs)
+    }
+
+    /// The difference as an operand, below 2 l.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn operand(&self, small: [__m512i; N]) -> Lanes {
+        self.base.minus(self.multiples(small).lanes())
+    }
+
+    /// The difference in canonical form.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn canonical(&self, small: [__m512i; N]) -> Canonical {
+        let Canonical(multiples) = self.multiples(small);
+        let mut limbs = [_mm512_setzero_si512(); LIMBS];
+        for i in 0..LIMBS {
+            limbs[i] = _mm512_sub_epi64(self.base.0[i], multiples[i]);
+        }
+        let [canonical] = Canonical::from_signed([limbs]);
+        canonical
+    }
+}
+
+/// Eight words, in the order in which [`Lanes::load`] puts scalars.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma,avx512vl")]
+pub(super) fn load_words(words: &[u16; LANES]) -> __m512i {
+    // SAFETY: eight words are one vector of 128 bits; a load asks for no alignment.
+    let words = unsafe { _mm_loadu_si128(words.as_ptr().cast()) };
+    let order = _mm512_setr_epi64(0, 2, 1, 3, 4, 6, 5, 7);
+    _mm512_permutexvar_epi64(order, _mm512_cvtepu16_epi64(words))
+}
+
+/// Sums of scalars times small integers, lane by lane: column k weighs 2^(52 k).
+#[derive(Clone, Copy)]
+pub(super) struct SmallColumns([__m512i; LIMBS + 1]);
+
+impl SmallColumns {
+    /// The empty sum.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn zero() -> Self {
+        Self([_mm512_setzero_si512(); LIMBS + 1])
+    }
+
+    /// Adds `scalars * small` for integers below 2^52. A column gains two halves; the caller adds at most 2,047 times.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn add(&mut self, scalars: Lanes, small: __m512i) {
+        for i in 0..LIMBS {
+            self.0[i] = _mm512_madd52lo_epu64(self.0[i], scalars.0[i], small);
+            self.0[i + 1] = _mm512_madd52hi_epu64(self.0[i + 1], scalars.0[i], small);
+        }
+    }
+
+    /// The sum over the lanes, as an integer below `2^253 2^52 2^14`.
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn total(self) -> Wide {
+        let mut total = Wide::ZERO;
+        for (column, bits) in self.0.into_iter().zip((0..).step_by(52)) {
+            let mut lanes = [0u64; LANES];
+            // SAFETY: the array has room for the eight lanes.
+            unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), column) };
+            total.add_shifted(lanes.into_iter().map(i128::from).sum(), bits);
+        }
+        total
+    }
+}
+
 /// Multiplicands that are handled in turns: while one waits for the result of a step, the other advances.
 pub(super) const PAIRS: usize = 2;
 
@@ -402,6 +502,35 @@ impl Canonical {
         }
         let [canonical] = Self::from_signed([limbs]);
         canonical
+    }
+
+    /// The residues of unsigned integers below 2^271, given as six limbs below 2^63 that are not carried yet.
+    ///
+    /// As in [`Canonical::residues`]: hi is below 2^19, so the difference lies in (-2^144, 2^252), inside [-l, l).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn of_small_sums(mut limbs: [__m512i; LIMBS + 1]) -> Self {
+        for i in 0..LIMBS {
+            limbs[i + 1] = _mm512_add_epi64(limbs[i + 1], _mm512_srli_epi64::<52>(limbs[i]));
+            limbs[i] = _mm512_and_si512(limbs[i], _mm512_set1_epi64(MASK));
+        }
+        let high = _mm512_or_si512(_mm512_srli_epi64::<44>(limbs[4]), _mm512_slli_epi64::<8>(limbs[5]));
+        limbs[4] = _mm512_and_si512(limbs[4], _mm512_set1_epi64((1 << 44) - 1));
+        let zero = _mm512_setzero_si512();
+        for j in 0..3 {
+            let c = _mm512_set1_epi64(L[j]);
+            limbs[j] = _mm512_sub_epi64(limbs[j], _mm512_madd52lo_epu64(zero, high, c));
+            limbs[j + 1] = _mm512_sub_epi64(limbs[j + 1], _mm512_madd52hi_epu64(zero, high, c));
+        }
+        let [canonical] = Self::from_signed([[limbs[0], limbs[1], limbs[2], limbs[3], limbs[4]]]);
+        canonical
+    }
+
+    /// The same integers as operands.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn lanes(self) -> Lanes {
+        Lanes(self.0)
     }
 
     /// Writes the scalars with these representations, the lane that was filled first at the front.

@@ -5,16 +5,21 @@
 //! | `lanes` | eight scalars side by side: loading, multiplying, the way back to canonical form |
 //! | `avx512` | the loops over such lanes |
 //! | `portable` | the same loops in arkworks' arithmetic |
+//! | [`words`] | the leaves of a lookup, `gamma - w` for words of 16 bits |
 //!
 //! Results are canonical field elements, so the twins agree bit for bit with each other and with arkworks.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
+mod avx512_words;
+#[cfg(target_arch = "x86_64")]
 pub(super) mod lanes;
 mod portable;
+mod portable_words;
 #[cfg(test)]
 mod tests;
+pub mod words;
 
 use super::Backend;
 use crate::Scalar;
