@@ -8,10 +8,9 @@ use ark_ff::Zero;
 use lorica_algebra::Scalar;
 use lorica_algebra::kernels::field::words::{self, WordHalves, WordSums};
 use lorica_algebra::kernels::field::{self, Halves, RoundSums};
-use lorica_algebra::kernels::table::{wipe, zeroed_table};
 use rayon::prelude::*;
 
-use crate::fraction::{CHUNK, ChunkWeights, bind_and_wipe};
+use crate::fraction::{CHUNK, ChunkWeights, Level, bind_and_wipe};
 
 /// A table of two values.
 #[derive(Debug, Clone, Copy)]
@@ -40,19 +39,6 @@ impl Step {
     }
 }
 
-/// Both tables of denominators, once a variable is bound.
-struct Bound {
-    low: Vec<Scalar>,
-    high: Vec<Scalar>,
-}
-
-impl Drop for Bound {
-    fn drop(&mut self) {
-        wipe(&mut self.low);
-        wipe(&mut self.high);
-    }
-}
-
 /// The layer above the leaves.
 pub struct BottomTables {
     gamma: Scalar,
@@ -60,7 +46,11 @@ pub struct BottomTables {
     length: usize,
     /// `p(1,x)`
     step: Step,
-    bound: Option<Bound>,
+    /// Both tables of denominators, once a variable is bound: of the lower children where a level has numerators, of the upper
+    /// ones where it has denominators.
+    bound: Option<Level>,
+    /// Memory for them.
+    used: Option<Level>,
 }
 
 /// Sums over a piece of a chunk in which `p(1,x)` is constant, at both values of the variable.
@@ -76,10 +66,16 @@ static NO_WORDS: [u16; CHUNK] = [0; CHUNK];
 
 impl BottomTables {
     /// The layer number `layer` above `leaves` leaves, more than half of its power of two.
-    pub(crate) fn new(leaves: usize, gamma: Scalar, layer: usize, lambda: Scalar) -> Self {
+    pub(crate) fn new(
+        leaves: usize,
+        gamma: Scalar,
+        layer: usize,
+        lambda: Scalar,
+        used: Option<Level>,
+    ) -> Self {
         let length = 1 << layer;
         let step = Step { at: leaves - length, before: Scalar::from(1u8), after: Scalar::zero() };
-        Self { gamma, lambda, length, step, bound: None }
+        Self { gamma, lambda, length, step, bound: None, used }
     }
 
     /// Cuts `first .. first + length` where `p(1,x)` changes in the lower or in the upper half.
@@ -105,7 +101,7 @@ impl BottomTables {
                     let rises = numerators[0] != numerators[1];
                     let piece = match &self.bound {
                         None => self.word_sums(words, weights, start),
-                        Some(bound) => bound.sums(weights, start, half, rises),
+                        Some(bound) => bound_sums(bound, weights, start, half, rises),
                     };
                     sums.constant +=
                         piece.q_high + numerators[0] * piece.q_low[0] + self.lambda * piece.product;
@@ -150,14 +146,15 @@ impl BottomTables {
     pub(crate) fn bind(&mut self, words: &[u16], challenge: Scalar) {
         let half = self.length / 2;
         match &mut self.bound {
-            Some(Bound { low, high }) => {
+            Some(Level { numerators: low, denominators: high }) => {
                 bind_and_wipe(&mut low[..2 * half], challenge);
                 bind_and_wipe(&mut high[..2 * half], challenge);
             }
             None => {
-                let mut bound = Bound { low: zeroed_table(half), high: zeroed_table(half) };
+                let mut bound = Level::at_least(half, self.used.take());
                 let (gamma, length) = (self.gamma, self.length);
-                let chunks = bound.low.par_chunks_mut(CHUNK).zip(bound.high.par_chunks_mut(CHUNK));
+                let low = bound.numerators[..half].par_chunks_mut(CHUNK);
+                let chunks = low.zip(bound.denominators[..half].par_chunks_mut(CHUNK));
                 chunks.enumerate().for_each(|(chunk, (low, high))| {
                     let first = chunk * CHUNK;
                     let cut = |start: usize, count: usize| &words[start..start + count];
@@ -187,31 +184,30 @@ impl BottomTables {
         let denominator =
             |word: Option<&u16>| word.map_or(one, |word| self.gamma - Scalar::from(u64::from(*word)));
         let [q_low, q_high] = match &self.bound {
-            Some(bound) => [bound.low[0], bound.high[0]],
+            Some(bound) => [bound.numerators[0], bound.denominators[0]],
             None => [denominator(words.first()), denominator(words.get(1))],
         };
         [one, self.step.value(0), q_low, q_high]
     }
 }
 
-impl Bound {
-    fn sums(&self, weights: &[Scalar], start: usize, half: usize, rises: bool) -> PieceSums {
-        let at_zero = start..start + weights.len();
-        let at_one = half + start..half + start + weights.len();
-        let halves = Halves {
-            left_low: &self.low[at_zero.clone()],
-            left_high: &self.low[at_one.clone()],
-            right_low: &self.high[at_zero],
-            right_high: &self.high[at_one],
-        };
-        let RoundSums { constant, leading } = field::weighed_sums(weights, &halves);
-        let q_low_at_one =
-            if rises { field::inner_product(weights, halves.left_high) } else { Scalar::zero() };
-        PieceSums {
-            q_low: [field::inner_product(weights, halves.left_low), q_low_at_one],
-            q_high: field::inner_product(weights, halves.right_low),
-            product: constant,
-            difference: leading,
-        }
+/// Sums over a piece of bound tables.
+fn bound_sums(bound: &Level, weights: &[Scalar], start: usize, half: usize, rises: bool) -> PieceSums {
+    let (low, high) = (&bound.numerators, &bound.denominators);
+    let at_zero = start..start + weights.len();
+    let at_one = half + start..half + start + weights.len();
+    let halves = Halves {
+        left_low: &low[at_zero.clone()],
+        left_high: &low[at_one.clone()],
+        right_low: &high[at_zero],
+        right_high: &high[at_one],
+    };
+    let RoundSums { constant, leading } = field::weighed_sums(weights, &halves);
+    let q_low_at_one = if rises { field::inner_product(weights, halves.left_high) } else { Scalar::zero() };
+    PieceSums {
+        q_low: [field::inner_product(weights, halves.left_low), q_low_at_one],
+        q_high: field::inner_product(weights, halves.right_low),
+        product: constant,
+        difference: leading,
     }
 }

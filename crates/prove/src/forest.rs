@@ -120,7 +120,7 @@ impl Layers for ForestProver<'_, '_, '_> {
         let mut values = Vec::new();
         for walked in &mut self.trees {
             if let Some(tables) = walked.tables.take() {
-                walked.ends = tables.ends(&walked.tree);
+                walked.ends = tables.ends(&mut walked.tree);
                 values.extend(walked.ends);
             }
         }

@@ -44,14 +44,19 @@ impl Leaves<'_> {
 }
 
 /// Numerators and denominators of a level.
-struct Level {
-    numerators: Vec<Scalar>,
-    denominators: Vec<Scalar>,
+pub(crate) struct Level {
+    pub(crate) numerators: Vec<Scalar>,
+    pub(crate) denominators: Vec<Scalar>,
 }
 
 impl Level {
     fn zeroed(length: usize) -> Self {
         Self { numerators: zeroed_table(length), denominators: zeroed_table(length) }
+    }
+
+    /// Room for as many fractions: in memory that was used before, if it is enough.
+    pub(crate) fn at_least(length: usize, used: Option<Self>) -> Self {
+        used.filter(|used| used.numerators.len() >= length).unwrap_or_else(|| Self::zeroed(length))
     }
 }
 
@@ -68,6 +73,17 @@ pub struct FractionTree<'a> {
     depth: usize,
     /// Levels 0, 1, .. up to the lowest that is kept.
     levels: Vec<Level>,
+    /// The memory of the last layer that was walked, wiped: the next one needs as much.
+    used: Option<Level>,
+}
+
+impl Drop for FractionTree<'_> {
+    fn drop(&mut self) {
+        // This memory was wiped entry by entry: it need not be once more.
+        if let Some(Level { numerators, denominators }) = &mut self.used {
+            (*numerators, *denominators) = (Vec::new(), Vec::new());
+        }
+    }
 }
 
 /// Nodes that one task handles: eight tables of a chunk stay in the second-level cache.
@@ -99,7 +115,7 @@ impl<'a> FractionTree<'a> {
     /// `made_again` is at most [`LEVELS_MADE_AGAIN`], and zero where leaves are not words.
     fn with_levels_made_again(leaves: Leaves<'a>, depth: usize, made_again: usize) -> Self {
         let lowest = depth - made_again;
-        let mut tree = Self { leaves, depth, levels: Vec::new() };
+        let mut tree = Self { leaves, depth, levels: Vec::new(), used: None };
         let mut level = Level::zeroed(1 << lowest);
         level
             .numerators
@@ -208,7 +224,13 @@ impl<'a> FractionTree<'a> {
         if let Leaves::Words { words, gamma } = &self.leaves
             && layer + 1 == self.depth
         {
-            return LayerTables::Bottom(BottomTables::new(words.len(), *gamma, layer, lambda));
+            return LayerTables::Bottom(BottomTables::new(
+                words.len(),
+                *gamma,
+                layer,
+                lambda,
+                self.used.take(),
+            ));
         }
         let half = 1usize << layer;
         // Levels above are not needed any more: the walk goes down.
@@ -221,7 +243,8 @@ impl<'a> FractionTree<'a> {
                 .zip(q.par_chunks(CHUNK))
                 .for_each(|(p, q)| field::add_scaled(p, q, lambda));
         }
-        LayerTables::Inner(InnerTables { layer, half, length: half, lambda, kept })
+        let used = if kept.is_none() { self.used.take() } else { None };
+        LayerTables::Inner(InnerTables { layer, half, length: half, lambda, kept, used })
     }
 
     /// The words of the leaves, where they are words.
@@ -259,7 +282,7 @@ impl LayerTables {
     }
 
     /// `p(0,r), p(1,r), q(0,r), q(1,r)`, when all variables are bound.
-    pub fn ends(self, tree: &FractionTree<'_>) -> [Scalar; 4] {
+    pub fn ends(self, tree: &mut FractionTree<'_>) -> [Scalar; 4] {
         match self {
             LayerTables::Inner(tables) => tables.ends(tree),
             LayerTables::Bottom(tables) => tables.ends(tree.words()),
@@ -313,6 +336,8 @@ pub struct InnerTables {
     lambda: Scalar,
     /// `None` until the first variable is bound, where the level is made again from the leaves.
     kept: Option<Level>,
+    /// Memory for what is made again.
+    used: Option<Level>,
 }
 
 /// Four tables of a chunk, as they are made again, and room for making them.
@@ -404,9 +429,9 @@ impl InnerTables {
                 }
             }
             None => {
-                let mut level = Level::zeroed(2 * length);
-                let (p_low, p_high) = level.numerators.split_at_mut(length);
-                let (q_low, q_high) = level.denominators.split_at_mut(length);
+                let mut level = Level::at_least(2 * length, self.used.take());
+                let (p_low, p_high) = level.numerators[..2 * length].split_at_mut(length);
+                let (q_low, q_high) = level.denominators[..2 * length].split_at_mut(length);
                 let parts = p_low
                     .par_chunks_mut(CHUNK)
                     .zip(q_low.par_chunks_mut(CHUNK))
@@ -429,24 +454,24 @@ impl InnerTables {
         self.length = length;
     }
 
-    fn ends(mut self, tree: &FractionTree<'_>) -> [Scalar; 4] {
-        let Some(level) = &mut self.kept else {
+    fn ends(mut self, tree: &mut FractionTree<'_>) -> [Scalar; 4] {
+        let Some(mut level) = self.kept.take() else {
             // A layer without variables whose level was not kept.
             let mut chunk = Chunk::new();
             chunk.make(tree, &self, 0, 1);
             let q_low = chunk.q_low[0];
             return [chunk.left[0] - self.lambda * q_low, chunk.p_high[0], q_low, chunk.q_high[0]];
         };
-        let Level { numerators, denominators } = level;
+        let Level { numerators, denominators } = &mut level;
         let q_low = denominators[0];
         let ends =
             [numerators[0] - self.lambda * q_low, numerators[self.half], q_low, denominators[self.half]];
-        // All else was wiped when it was bound, while it was in a cache: not once more.
+        // All else was wiped when it was bound, while it was in a cache.
         for table in [numerators, denominators] {
             wipe(&mut table[..1]);
             wipe(&mut table[self.half..=self.half]);
-            *table = Vec::new();
         }
+        tree.used = Some(level);
         ends
     }
 }
@@ -523,7 +548,7 @@ mod tests {
                         tables.bind(&tree, r);
                         bound.push(r);
                     }
-                    let [p_low, p_high, q_low, q_high] = tables.ends(&tree);
+                    let [p_low, p_high, q_low, q_high] = tables.ends(&mut tree);
                     assert_eq!((p_low + lambda * q_low) * q_high + p_high * q_low, claim, "{count}, {layer}");
                     let eq = eq_table(&bound, 1 << layer);
                     let (p, q) = &levels[layer + 1];

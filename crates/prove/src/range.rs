@@ -154,11 +154,40 @@ pub struct RangeProver<'a> {
     pub multiplicities: &'a Multiplicities,
 }
 
+/// What the opened vector is made from.
+pub struct OpenedRange<'a, 't> {
+    /// All sizes.
+    pub shape: &'a RangeShape,
+    /// Where the walk ended.
+    pub end: &'a RangeEnd<'t>,
+    /// The multiplicities.
+    pub counted: &'a MultiplicityRows,
+    /// The values of all slots and the blinds of their commitments.
+    pub scratch: &'a Scratch<'a>,
+    /// `g_0 ..`
+    pub row_bases: &'a [Point],
+    /// The bases of the slots.
+    pub slots: &'a [Point],
+    /// The combination of all committed rows.
+    pub rows: Zeroizing<Vec<Scalar>>,
+}
+
 /// The multiplicities as field elements, cut into rows, with the blinds of their commitments.
-struct MultiplicityRows {
+pub struct MultiplicityRows {
     values: Zeroizing<Vec<Scalar>>,
     row_length: usize,
     blinds: Zeroizing<Vec<Scalar>>,
+}
+
+impl MultiplicityRows {
+    /// The fractions `m_v / (gamma - v)` of the whole table.
+    pub fn leaves(&self, gamma: Scalar) -> Leaves<'static> {
+        let denominators = std::iter::successors(Some(gamma), |last| Some(*last - Scalar::from(1u8)));
+        Leaves::Fractions {
+            numerators: self.values.to_vec(),
+            denominators: denominators.take(1 << TABLE_BITS).collect(),
+        }
+    }
 }
 
 impl RangeProver<'_> {
@@ -181,12 +210,7 @@ impl RangeProver<'_> {
         let (counted, multiplicities) = self.commit_multiplicities(&shape, &row_bases, &mut randomness)?;
         let (gamma, step) = step.commit(&multiplicities).ok_or(RangeProofError::ZeroChallenge)?;
         // 3. The lookup.
-        let denominators: Vec<Scalar> =
-            std::iter::successors(Some(gamma), |last| Some(*last - Scalar::from(1u8)))
-                .take(1 << TABLE_BITS)
-                .collect();
-        let table = Leaves::Fractions { numerators: counted.values.to_vec(), denominators };
-        let trees = [self.leaves.tree(gamma), FractionTree::new(table)];
+        let trees = [self.leaves.tree(gamma), FractionTree::new(counted.leaves(gamma))];
         let mut forest = ForestProver::new(trees, &mut scratch, &mut randomness);
         let step = step.walk(&shape, &mut forest)?;
         drop(forest);
@@ -196,27 +220,27 @@ impl RangeProver<'_> {
         let step = step.walk(bases, &mut products)?.ok_or(RangeProofError::Slots)?;
         let product = products.finish().ok_or(RangeProofError::Slots)?;
         // 5. Columns.
-        let mut columns = ColumnsProver {
-            shape: &shape,
-            rows: self.rows,
-            multiplicities: &counted,
-            tables: Vec::new(),
-            vectors: Vec::new(),
-            half: 1 << shape.column_rounds() >> 1,
-            scratch: &mut scratch,
-            randomness: &mut randomness,
-        };
+        let mut columns = ColumnsProver::new(&shape, self.rows, &counted, &mut scratch, &mut randomness);
         let end = step.walk(&shape, &mut columns)?;
         let rows = columns.bound();
 
         // 6. One opening.
-        let opened = self.opened(&shape, &end, rows, &counted, &scratch, &row_bases)?;
+        let opened = self.opened(&OpenedRange {
+            shape: &shape,
+            end: &end,
+            counted: &counted,
+            scratch: &scratch,
+            row_bases: &row_bases,
+            slots: &slots,
+            rows,
+        })?;
         let scratch = end.ledger.commitments().to_vec();
         let opening = opened.prove(mode, &mut randomness, end.transcript)?;
         Ok(RangeProof { multiplicities, scratch, product, opening })
     }
 
-    fn commit_multiplicities(
+    /// Commits to the multiplicities, row by row.
+    pub fn commit_multiplicities(
         &self,
         shape: &RangeShape,
         row_bases: &[Point],
@@ -244,18 +268,11 @@ impl RangeProver<'_> {
     }
 
     /// `u = (w || theta^j slots_j)` with its form and blind.
-    fn opened<'b>(
-        &'b self,
-        shape: &RangeShape,
-        end: &RangeEnd<'_>,
-        rows: Zeroizing<Vec<Scalar>>,
-        counted: &MultiplicityRows,
-        scratch: &Scratch<'_>,
-        row_bases: &[Point],
-    ) -> Result<OpeningWitness<'b>, RangeProofError> {
+    pub fn opened(&self, opened: &OpenedRange<'_, '_>) -> Result<OpeningWitness<'_>, RangeProofError> {
+        let OpenedRange { shape, end, counted, scratch, row_bases, slots, rows } = opened;
         let CollapsedForm { form, .. } = end.collapse(shape).ok_or(RangeProofError::ZeroChallenge)?;
         let weights = end.weights(shape);
-        let mut vector = rows;
+        let mut vector = rows.clone();
         vector.resize(shape.width, Scalar::zero());
         let separators = end
             .ledger
@@ -270,9 +287,8 @@ impl RangeProver<'_> {
             of_rows.chain(of_multiplicities).map(|(weight, blind)| *weight * blind).sum();
         let of_scratch: Scalar =
             powers(end.theta).zip(scratch.blinds()).map(|(power, blind)| power * blind).sum();
-        let slots = registration_slots(scratch.slots().len());
         Ok(OpeningWitness {
-            bases: [row_bases, &slots].concat(),
+            bases: [*row_bases, *slots].concat(),
             blinding: self.generators.blinding(),
             form_base: self.generators.form(),
             form,
@@ -304,7 +320,7 @@ fn commit_counts(counts: &[u64], bases: &[Point]) -> Result<Vec<Point>, RowError
 }
 
 /// The prover's party for the column rounds: one pair of tables for each kind of block, and one for the multiplicities.
-struct ColumnsProver<'s, 'g> {
+pub struct ColumnsProver<'s, 'g> {
     shape: &'s RangeShape,
     rows: &'s dyn CommittedRows,
     multiplicities: &'s MultiplicityRows,
@@ -316,7 +332,20 @@ struct ColumnsProver<'s, 'g> {
     randomness: &'s mut Randomness,
 }
 
-impl ColumnsProver<'_, '_> {
+impl<'s, 'g> ColumnsProver<'s, 'g> {
+    /// Starts behind all products.
+    pub fn new(
+        shape: &'s RangeShape,
+        rows: &'s dyn CommittedRows,
+        multiplicities: &'s MultiplicityRows,
+        scratch: &'s mut Scratch<'g>,
+        randomness: &'s mut Randomness,
+    ) -> Self {
+        let half = 1 << shape.column_rounds() >> 1;
+        let (tables, vectors) = (Vec::new(), Vec::new());
+        Self { shape, rows, multiplicities, tables, vectors, half, scratch, randomness }
+    }
+
     fn add(&mut self, vector: Zeroizing<Vec<Scalar>>, offset: usize, form: Vec<Scalar>) {
         let mut right = vec![Scalar::zero(); vector.len()];
         right[offset..offset + form.len()].copy_from_slice(&form);
@@ -325,7 +354,7 @@ impl ColumnsProver<'_, '_> {
     }
 
     /// The opened combination of rows, when all columns are bound: each vector times the value of its form.
-    fn bound(self) -> Zeroizing<Vec<Scalar>> {
+    pub fn bound(self) -> Zeroizing<Vec<Scalar>> {
         let longest = self.vectors.iter().map(|vector| vector.len()).max().unwrap_or(0);
         let mut sum = Zeroizing::new(vec![Scalar::zero(); longest]);
         for (vector, tables) in self.vectors.iter().zip(&self.tables) {

@@ -166,6 +166,7 @@ impl Registration<'_> {
                     self.witness,
                     self.secret,
                     self.generators,
+                    OpeningMode::Compact,
                     entropy,
                     &mut transcript,
                 )?
@@ -332,6 +333,7 @@ pub fn prove_range(
     witness: &Witness,
     secret: &AdapterSecret,
     generators: &Generators,
+    mode: OpeningMode,
     entropy: &Entropy,
     transcript: &mut dyn Transcript,
 ) -> Result<RangeProof, RegistrationError> {
@@ -355,7 +357,7 @@ pub fn prove_range(
         leaves: &leaves,
         multiplicities: &multiplicities,
     };
-    Ok(prover.prove_on(OpeningMode::Compact, entropy, transcript)?)
+    Ok(prover.prove_on(mode, entropy, transcript)?)
 }
 
 /// `vector[i] += sum_k weights[k] * rows[k * width + i]`

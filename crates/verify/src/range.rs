@@ -197,6 +197,11 @@ pub struct ColumnStep<'t> {
 }
 
 impl<'t> ColumnStep<'t> {
+    /// The forms that are zero if everything so far is true.
+    pub fn zeros(&self) -> &[AffineForm] {
+        &self.claims.zeros
+    }
+
     /// Binds the index inside a row; then mu and theta are drawn, with every scratch commitment fixed.
     pub fn walk<P: Columns>(mut self, shape: &RangeShape, party: &mut P) -> Result<RangeEnd<'t>, P::Error> {
         let LookupClaims { leaf_point, leaves, table_point, multiplicities, zeros, .. } = self.claims;

@@ -193,7 +193,8 @@ impl Lanes {
 /// A scalar minus multiples of at most two scalars by integers below 2^17: `base - sum_j factors[j] * small_j`.
 #[derive(Clone, Copy)]
 pub(super) struct SmallCombination<const N: usize> {
-    base: Lanes,
+    /// `base + 2 l`, limb by limb.
+    base: [__m512i; LIMBS],
     factors: [Lanes; N],
 }
 
@@ -206,39 +207,59 @@ impl<const N: usize> SmallCombination<N> {
         for (lanes, factor) in lanes.iter_mut().zip(factors) {
             *lanes = Lanes::splat(factor);
         }
-        Self { base: Lanes::splat(base), factors: lanes }
-    }
-
-    /// The sum of the multiples: below `2 * 2^17 * 2^253 = 2^271`. A limb gathers at most four halves.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn multiples(&self, small: [__m512i; N]) -> Canonical {
-        let mut limbs = [_mm512_setzero_si512(); LIMBS + 1];
-        for (Lanes(factor), small) in self.factors.iter().zip(small) {
-            for i in 0..LIMBS {
-                limbs[i] = _mm512_madd52lo_epu64(limbs[i], small, factor[i]);
-                limbs[i + 1] = _mm512_madd52hi_epu64(limbs[i + 1], small, factor[i]);
-            }
+        let Lanes(mut base) = Lanes::splat(base);
+        for i in 0..LIMBS {
+            base[i] = _mm512_add_epi64(base[i], _mm512_set1_epi64(2 * L[i]));
         }
-        Canonical::of_small_sums(limbs)
+        Self { base, factors: lanes }
     }
 
-    /// The difference as an operand, below 2 l.
+    /// The difference as an operand, below `3 l + 2^144`, with 52 bits a limb.
+    ///
+    /// The multiples sum to S, below `2 * 2^17 * 2^253 = 2^271`, in six limbs of at most four halves each, not carried. With
+    /// `hi` the bits from 252 on of the upper two limbs, floor(S / 2^252) is hi or one more, because what is carried from
+    /// below is less than 2^3 in the limb at 2^208. So `S - hi l = (S - hi 2^252) - hi c` lies in (-2^144, 2^253), and
+    /// `base + 2 l - (S - hi l)` in (2 c, 3 l + 2^144).
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     pub(super) fn operand(&self, small: [__m512i; N]) -> Lanes {
-        self.base.minus(self.multiples(small).lanes())
+        let mut multiples = [_mm512_setzero_si512(); LIMBS + 1];
+        for (Lanes(factor), small) in self.factors.iter().zip(small) {
+            for i in 0..LIMBS {
+                multiples[i] = _mm512_madd52lo_epu64(multiples[i], small, factor[i]);
+                multiples[i + 1] = _mm512_madd52hi_epu64(multiples[i + 1], small, factor[i]);
+            }
+        }
+        let high =
+            _mm512_add_epi64(_mm512_srli_epi64::<44>(multiples[4]), _mm512_slli_epi64::<8>(multiples[5]));
+        multiples[4] = _mm512_and_si512(multiples[4], _mm512_set1_epi64((1 << 44) - 1));
+        let mut limbs = self.base;
+        for j in 0..3 {
+            let c = _mm512_set1_epi64(L[j]);
+            limbs[j] = _mm512_madd52lo_epu64(limbs[j], high, c);
+            limbs[j + 1] = _mm512_madd52hi_epu64(limbs[j + 1], high, c);
+        }
+        let mut carry = _mm512_setzero_si512();
+        for i in 0..LIMBS {
+            let sum = _mm512_add_epi64(_mm512_sub_epi64(limbs[i], multiples[i]), carry);
+            carry = _mm512_srai_epi64::<52>(sum);
+            limbs[i] = _mm512_and_si512(sum, _mm512_set1_epi64(MASK));
+        }
+        Lanes(limbs)
     }
 
-    /// The difference in canonical form.
+    /// The difference in canonical form: with q = floor(operand / 2^252) at most 3, `operand - q l` lies in (-3 c, 2^252).
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     pub(super) fn canonical(&self, small: [__m512i; N]) -> Canonical {
-        let Canonical(multiples) = self.multiples(small);
-        let mut limbs = [_mm512_setzero_si512(); LIMBS];
-        for i in 0..LIMBS {
-            limbs[i] = _mm512_sub_epi64(self.base.0[i], multiples[i]);
+        let Lanes(mut limbs) = self.operand(small);
+        let q = _mm512_srli_epi64::<44>(limbs[4]);
+        for i in 0..3 {
+            // SAFETY: the array is one vector; a load asks for no alignment.
+            let multiples = unsafe { _mm512_loadu_si512(MULTIPLES_OF_C[i].as_ptr().cast()) };
+            limbs[i] = _mm512_sub_epi64(limbs[i], _mm512_permutexvar_epi64(q, multiples));
         }
+        limbs[4] = _mm512_sub_epi64(limbs[4], _mm512_slli_epi64::<44>(q));
         let [canonical] = Canonical::from_signed([limbs]);
         canonical
     }
@@ -502,35 +523,6 @@ impl Canonical {
         }
         let [canonical] = Self::from_signed([limbs]);
         canonical
-    }
-
-    /// The residues of unsigned integers below 2^271, given as six limbs below 2^63 that are not carried yet.
-    ///
-    /// As in [`Canonical::residues`]: hi is below 2^19, so the difference lies in (-2^144, 2^252), inside [-l, l).
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    fn of_small_sums(mut limbs: [__m512i; LIMBS + 1]) -> Self {
-        for i in 0..LIMBS {
-            limbs[i + 1] = _mm512_add_epi64(limbs[i + 1], _mm512_srli_epi64::<52>(limbs[i]));
-            limbs[i] = _mm512_and_si512(limbs[i], _mm512_set1_epi64(MASK));
-        }
-        let high = _mm512_or_si512(_mm512_srli_epi64::<44>(limbs[4]), _mm512_slli_epi64::<8>(limbs[5]));
-        limbs[4] = _mm512_and_si512(limbs[4], _mm512_set1_epi64((1 << 44) - 1));
-        let zero = _mm512_setzero_si512();
-        for j in 0..3 {
-            let c = _mm512_set1_epi64(L[j]);
-            limbs[j] = _mm512_sub_epi64(limbs[j], _mm512_madd52lo_epu64(zero, high, c));
-            limbs[j + 1] = _mm512_sub_epi64(limbs[j + 1], _mm512_madd52hi_epu64(zero, high, c));
-        }
-        let [canonical] = Self::from_signed([[limbs[0], limbs[1], limbs[2], limbs[3], limbs[4]]]);
-        canonical
-    }
-
-    /// The same integers as operands.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-    pub(super) fn lanes(self) -> Lanes {
-        Lanes(self.0)
     }
 
     /// Writes the scalars with these representations, the lane that was filled first at the front.
