@@ -9,6 +9,7 @@
 
 use ark_ff::Zero;
 use lorica_algebra::Scalar;
+use lorica_algebra::kernels::field::pairs::{self, LayerChallenges, LayerOut, PairHalves, Pairs};
 use lorica_algebra::kernels::field::{self, Fractions, LayerHalves, RoundSums, words};
 use lorica_algebra::kernels::table::{wipe, zeroed_table};
 use lorica_algebra::multilinear::{eq_table, variables};
@@ -165,6 +166,9 @@ impl<'a> FractionTree<'a> {
             Leaves::Words { words, gamma } if level < self.depth => {
                 let high = first + (1 << level);
                 if level + 1 < self.depth {
+                    if let (Some(low), Some(high)) = (self.pairs(first, p.len()), self.pairs(high, p.len())) {
+                        return pairs::add(*gamma, low, high, p, q);
+                    }
                     let [p_low, q_low, p_high, q_high] = spare.each_mut().map(|table| &mut table[..p.len()]);
                     self.fill_pairs(words, *gamma, level + 1, first, p_low, q_low);
                     self.fill_pairs(words, *gamma, level + 1, high, p_high, q_high);
@@ -194,6 +198,13 @@ impl<'a> FractionTree<'a> {
                 q_rest.fill(one);
             }
         }
+    }
+
+    /// The leaves of nodes `first, first + 1, ..` above leaves that are words; `None` if one of the nodes has no upper leaf.
+    fn pairs(&self, first: usize, count: usize) -> Option<Pairs<'_>> {
+        let words = self.words();
+        let high = first + (1 << (self.depth - 1));
+        Some(Pairs { low: words.get(first..first + count)?, high: words.get(high..high + count)? })
     }
 
     /// As [`FractionTree::fill`] for the level above the leaves: sums of two inverses, or one where there is no upper leaf.
@@ -374,6 +385,25 @@ impl Drop for Chunk {
 }
 
 impl InnerTables {
+    /// The words of a chunk of this layer at both values of its first variable, where it stands above sums of two words'
+    /// inverses and all of them are there.
+    fn pairs<'a>(
+        &self,
+        tree: &'a FractionTree<'_>,
+        first: usize,
+        count: usize,
+    ) -> Option<(Scalar, PairHalves<'a>)> {
+        let Leaves::Words { gamma, .. } = &tree.leaves else { return None };
+        if self.layer + 2 != tree.depth {
+            return None;
+        }
+        let half = self.length / 2;
+        let at = |child: usize| {
+            Some([tree.pairs(child + first, count)?, tree.pairs(child + half + first, count)?])
+        };
+        Some((*gamma, PairHalves { low: at(0)?, high: at(self.half)? }))
+    }
+
     fn round(&self, tree: &FractionTree<'_>, rest: &[Scalar]) -> RoundSums {
         let half = self.length / 2;
         let weights = ChunkWeights::new(rest);
@@ -402,6 +432,9 @@ impl InnerTables {
             None => weights.sum(
                 || [Chunk::new(), Chunk::new()],
                 |[at_zero, at_one], first| {
+                    if let Some((gamma, pairs)) = self.pairs(tree, first, length) {
+                        return pairs::sums(&weights.within, &pairs).round(gamma, self.lambda);
+                    }
                     at_zero.make(tree, self, first, length);
                     at_one.make(tree, self, half + first, length);
                     field::layer_sums(
@@ -440,6 +473,10 @@ impl InnerTables {
                 parts.enumerate().for_each_init(chunks, |[at_zero, at_one], (chunk, tables)| {
                     let ((left, q_low), (p_high, q_high)) = tables;
                     let first = chunk * CHUNK;
+                    if let Some((gamma, pairs)) = self.pairs(tree, first, left.len()) {
+                        let challenges = LayerChallenges { gamma, lambda: self.lambda, bound: challenge };
+                        return pairs::bind(&challenges, &pairs, LayerOut { left, q_low, p_high, q_high });
+                    }
                     at_zero.make(tree, self, first, left.len());
                     at_one.make(tree, self, length + first, left.len());
                     field::bind_into(&at_zero.left, &at_one.left, challenge, left);

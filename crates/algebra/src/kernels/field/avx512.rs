@@ -80,6 +80,26 @@ pub(super) unsafe fn bind(low: &mut [Scalar], high: &[Scalar], challenge: Scalar
     portable::bind(low.1, high.1, challenge);
 }
 
+/// `out[i] = low[i] + challenge * (high[i] - low[i])`.
+///
+/// # Safety
+/// The processor has AVX-512 F, DQ and IFMA; the lengths agree.
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+pub(super) unsafe fn bind_into(low: &[Scalar], high: &[Scalar], challenge: Scalar, out: &mut [Scalar]) {
+    let whole = whole_steps(out.len());
+    let (low, high, out) = (low.split_at(whole), high.split_at(whole), out.split_at_mut(whole));
+    let multiplier = Multiplier::new(challenge);
+    let (lower, upper) = (low.0.as_chunks::<LANES>().0.as_chunks::<PAIRS>().0, high.0.as_chunks::<LANES>().0);
+    let steps = out.0.as_chunks_mut::<LANES>().0.as_chunks_mut::<PAIRS>().0;
+    for ((out, low), high) in steps.iter_mut().zip(lower).zip(upper.as_chunks::<PAIRS>().0) {
+        let (lower, upper) = (load_pair(low), load_pair(high));
+        let difference = [upper[0].minus(lower[0]), upper[1].minus(lower[1])];
+        store_pair(multiplier.times_plus(difference, lower), out);
+    }
+    out.1.copy_from_slice(low.1);
+    portable::bind(out.1, high.1, challenge);
+}
+
 /// `values[i] *= factor`.
 ///
 /// # Safety

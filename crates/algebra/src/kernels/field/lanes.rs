@@ -190,7 +190,7 @@ impl Lanes {
     }
 }
 
-/// A scalar minus multiples of at most two scalars by integers below 2^17: `base - sum_j factors[j] * small_j`.
+/// A scalar minus multiples of at most four scalars by integers below 2^34: `base - sum_j factors[j] * small_j`.
 #[derive(Clone, Copy)]
 pub(super) struct SmallCombination<const N: usize> {
     /// `base + 2 l`, limb by limb.
@@ -199,10 +199,10 @@ pub(super) struct SmallCombination<const N: usize> {
 }
 
 impl<const N: usize> SmallCombination<N> {
-    /// For one or two factors.
+    /// For one to four factors.
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     pub(super) fn new(base: Scalar, factors: [Scalar; N]) -> Self {
-        const { assert!(N <= 2) };
+        const { assert!(N <= 4) };
         let mut lanes = [Lanes::zero(); N];
         for (lanes, factor) in lanes.iter_mut().zip(factors) {
             *lanes = Lanes::splat(factor);
@@ -214,12 +214,12 @@ impl<const N: usize> SmallCombination<N> {
         Self { base, factors: lanes }
     }
 
-    /// The difference as an operand, below `3 l + 2^144`, with 52 bits a limb.
+    /// The difference as an operand, below `3 l + 2^162`, with 52 bits a limb.
     ///
-    /// The multiples sum to S, below `2 * 2^17 * 2^253 = 2^271`, in six limbs of at most four halves each, not carried. With
-    /// `hi` the bits from 252 on of the upper two limbs, floor(S / 2^252) is hi or one more, because what is carried from
-    /// below is less than 2^3 in the limb at 2^208. So `S - hi l = (S - hi 2^252) - hi c` lies in (-2^144, 2^253), and
-    /// `base + 2 l - (S - hi l)` in (2 c, 3 l + 2^144).
+    /// The multiples sum to S, below `4 * 2^34 * 2^253 = 2^289`, in six limbs of at most eight halves each, not carried. With
+    /// `hi`, below 2^37, the bits from 252 on of the upper two limbs, floor(S / 2^252) is hi or one more, because what is carried
+    /// from below is less than 2^4 in the limb at 2^208. So `S - hi l = (S - hi 2^252) - hi c` lies in (-2^162, 2^253), and
+    /// `base + 2 l - (S - hi l)` in (2 c, 3 l + 2^162).
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     pub(super) fn operand(&self, small: [__m512i; N]) -> Lanes {

@@ -5,6 +5,7 @@
 //! | `lanes` | eight scalars side by side: loading, multiplying, the way back to canonical form |
 //! | `avx512` | the loops over such lanes |
 //! | `portable` | the same loops in arkworks' arithmetic |
+//! | [`pairs`] | the level above them, sums of two inverses |
 //! | [`words`] | the leaves of a lookup, `gamma - w` for words of 16 bits |
 //!
 //! Results are canonical field elements, so the twins agree bit for bit with each other and with arkworks.
@@ -12,9 +13,12 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
+mod avx512_pairs;
+#[cfg(target_arch = "x86_64")]
 mod avx512_words;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod lanes;
+pub mod pairs;
 mod portable;
 mod portable_words;
 #[cfg(test)]
@@ -274,9 +278,14 @@ pub fn add_scaled_on(backend: Backend, low: &mut [Scalar], high: &[Scalar], fact
 /// # Panics
 /// If the lengths differ.
 pub fn bind_into(low: &[Scalar], high: &[Scalar], challenge: Scalar, out: &mut [Scalar]) {
-    assert_eq!(low.len(), out.len(), "halves of one length");
+    assert!(low.len() == out.len() && high.len() == out.len(), "halves of one length");
+    #[cfg(target_arch = "x86_64")]
+    if Backend::active().is_avx512() {
+        // SAFETY: a backend that is AVX-512 exists only where the processor has the instructions.
+        return unsafe { avx512::bind_into(low, high, challenge, out) };
+    }
     out.copy_from_slice(low);
-    bind(out, high, challenge);
+    portable::bind(out, high, challenge);
 }
 
 /// `values[i] *= factor` for each i.

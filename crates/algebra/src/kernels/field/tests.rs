@@ -104,6 +104,8 @@ fn check(rows: &[[Scalar; 4]], challenge: Scalar) {
         bind_on(backend, &mut out, &lh, challenge);
         assert!(out.iter().all(is_canonical), "{name}");
         assert_eq!(out, bound, "{name}");
+        bind_into(&ll, &lh, challenge, &mut out);
+        assert_eq!(out, bound, "{name}");
         let mut out = lh.clone();
         scale_on(backend, &mut out, challenge);
         assert!(out.iter().all(is_canonical), "{name}");
