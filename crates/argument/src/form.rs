@@ -10,6 +10,15 @@ use lorica_algebra::Scalar;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slot(pub usize);
 
+/// The two slots of a sumcheck round whose factor of eq was taken out: the coefficients of `X` and of `X^2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EqRoundSlots {
+    /// `h_1`
+    pub linear: Slot,
+    /// `h_2`
+    pub leading: Slot,
+}
+
 /// The two slots of one sumcheck round: the round polynomial's constant and leading coefficient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RoundSlots {
@@ -44,6 +53,28 @@ impl AffineForm {
         self.terms.push((slot, coefficient));
     }
 
+    /// Adds `factor * other`. A slot may then have several terms, which count together.
+    pub fn add_scaled(&mut self, other: &Self, factor: Scalar) {
+        self.constant += factor * other.constant;
+        self.terms.extend(other.terms.iter().map(|(slot, coefficient)| (*slot, factor * coefficient)));
+    }
+
+    /// Turns the claim `(1 - z) h(0) + z h(1)` into the claim `h(r)` for a polynomial h of degree two.
+    ///
+    /// With `h = h_0 + h_1 X + h_2 X^2` the claim is `h_0 + z (h_1 + h_2)`, so
+    /// `h(r) = claim + (r - z) h_1 + (r^2 - z) h_2`: nothing is divided by.
+    pub fn bind_eq_round(&mut self, slots: EqRoundSlots, z: Scalar, challenge: Scalar) {
+        self.push(slots.linear, challenge - z);
+        self.push(slots.leading, challenge * challenge - z);
+    }
+
+    /// The value, given those of all slots; `None` if a term names a slot that there is not.
+    pub fn evaluate(&self, slots: &[Scalar]) -> Option<Scalar> {
+        self.terms
+            .iter()
+            .try_fold(self.constant, |sum, (slot, coefficient)| Some(sum + *coefficient * slots.get(slot.0)?))
+    }
+
     /// Turns the claim `g(0) + g(1)` into the claim `g(r)` for a round polynomial of degree two.
     ///
     /// With `g = c_0 + c_1 X + c_2 X^2` and `c_1 = claim - 2 c_0 - c_2`:
@@ -61,6 +92,18 @@ impl AffineForm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_round_without_its_factor_of_eq_evaluates_the_polynomial_that_meets_the_claim() {
+        let [h0, h1, h2, z, r] = [5u64, 11, 7, 23, 1009].map(Scalar::from);
+        for z in [z, Scalar::from(0u8), Scalar::from(1u8)] {
+            let claim = (Scalar::from(1u8) - z) * h0 + z * (h0 + h1 + h2);
+            let mut form = AffineForm::public(claim);
+            form.bind_eq_round(EqRoundSlots { linear: Slot(0), leading: Slot(1) }, z, r);
+            assert_eq!(form.evaluate(&[h1, h2]), Some(h0 + h1 * r + h2 * r * r));
+            assert_eq!(form.evaluate(&[h1]), None);
+        }
+    }
 
     #[test]
     fn a_round_evaluates_the_polynomial_that_meets_the_claim() {

@@ -3,8 +3,12 @@
 //! Nothing here is read from a file: a verifier that took bases from a prover's folder would check an attacker's
 //! settings. Nobody knows a discrete logarithm between any two of them.
 
+use std::borrow::Cow;
+
 use lorica_algebra::Point;
 use rayon::prelude::*;
+
+const ROW_DOMAIN: &str = "lorica 1 row base";
 
 /// The bases for commitments to rows of up to `rows.len()` entries and up to `scratch.len()` slots.
 ///
@@ -21,7 +25,7 @@ impl Generators {
     /// Derives the bases: one hash-to-group each, a few microseconds of work, spread over the threads at hand.
     pub fn derive(rows: usize, scratch: usize) -> Self {
         Self {
-            rows: derive_many("lorica 1 row base", rows),
+            rows: derive_many(ROW_DOMAIN, rows),
             scratch: derive_many("lorica 1 scratch base", scratch),
             blinding: derive_one("lorica 1 blinding base", 0),
             form: derive_one("lorica 1 form base", 0),
@@ -31,6 +35,18 @@ impl Generators {
     /// `g_0 .. g_{D-1}`: the entries of a row.
     pub fn rows(&self) -> &[Point] {
         &self.rows
+    }
+
+    /// The first `count` row bases: those at hand, and the others derived where there are fewer.
+    pub fn first_rows(&self, count: usize) -> Cow<'_, [Point]> {
+        match self.rows.get(..count) {
+            Some(rows) => Cow::Borrowed(rows),
+            None => {
+                let first = self.rows.len();
+                let more = (first..count).into_par_iter().map(|index| derive_one(ROW_DOMAIN, index));
+                Cow::Owned(self.rows.iter().copied().chain(more.collect::<Vec<_>>()).collect())
+            }
+        }
     }
 
     /// `s_0 .. s_{S-1}`: the slots of a session's scratch commitments, disjoint from the row bases.
@@ -47,6 +63,12 @@ impl Generators {
     pub fn form(&self) -> &Point {
         &self.form
     }
+}
+
+/// The slot bases of a registration proof. They are not those of a session proof, so that a registered row which holds
+/// something on them opens in no session.
+pub fn registration_slots(count: usize) -> Vec<Point> {
+    derive_many("lorica 1 registration slot base", count)
 }
 
 fn derive_many(domain: &'static str, count: usize) -> Vec<Point> {
@@ -80,7 +102,12 @@ mod tests {
             .collect();
         all.sort();
         all.dedup();
-        assert_eq!(all.len(), 19);
+        all.extend(registration_slots(4).iter().map(|point| point.compress().to_bytes()));
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 23);
+        assert_eq!(small.first_rows(9), large.rows());
+        assert_eq!(small.first_rows(4), &large.rows()[..4]);
     }
 
     /// A change of the derivation changes every manifest and proof there is: it needs a new version.

@@ -6,6 +6,10 @@
 //! | [`codec`] | canonical bytes of proofs: exact lengths, canonical points and scalars |
 //! | [`generators`] | the bases, from hash-to-group, never from an artefact |
 //! | [`form`] | affine forms in committed slots: what a committed sumcheck leaves behind |
+//! | [`walk`] | scratch commitments and their slots in the order of sending, committed sumcheck rounds |
+//! | [`lookup`] | the forest of fraction trees: LogUp by GKR with committed rounds |
+//! | [`products`] | many products of slots, brought down to one |
+//! | [`collapse`] | the one linear form that holds all constraints |
 //! | [`product`] | the proof that three committed slots satisfy `alpha * beta = gamma` |
 //! | [`opening`] | the masked opening of one commitment under a public linear form, fast or compact |
 //!
@@ -25,8 +29,12 @@
 )]
 
 pub mod codec;
+pub mod collapse;
 pub mod form;
 pub mod generators;
+pub mod lookup;
 pub mod opening;
 pub mod product;
+pub mod products;
 pub mod transcript;
+pub mod walk;

@@ -9,10 +9,12 @@
 //! |---|---|
 //! | [`product`] | a false product against product equations that are added up into one |
 //! | [`session`] | two forgeries against an opening that adds scratch commitments without powers of theta |
+//! | [`range`] | rows, multiplicities and padding of a cheating registrar, against the range argument |
 //!
 //! The crate stands above `prove`. Nothing but the demo and tests uses it.
 
 #![forbid(unsafe_code)]
 
 pub mod product;
+pub mod range;
 pub mod session;

@@ -19,7 +19,9 @@ use lorica_transcript::{
     Call, ModuleHeader, Role, StreamPlan, TranscriptPlan, TranscriptReader, TranscriptWriter,
 };
 use lorica_verify::layout::Layout;
-use lorica_verify::manifest::{BaseIdentity, ManifestModule, Scaling, ScalingRule, weight_bits_for};
+use lorica_verify::manifest::{
+    BaseIdentity, ManifestModule, RangeLevel, Scaling, ScalingRule, weight_bits_for,
+};
 use lorica_verify::passes;
 use lorica_verify::registered::{PinnedAdapter, RegisteredAdapter};
 use lorica_verify::session::SessionVerifier;
@@ -369,6 +371,7 @@ impl SessionBench<'_> {
             nonce: Digest(noise.bytes()),
             secret: &secret,
             generators: &generators,
+            range: RangeLevel::None,
         };
         let started = Stopwatch::start();
         let registered = step("registering", registration.run(&entropy(&mut noise), &|_, _| {}))?;

@@ -10,6 +10,11 @@
 //! | [`opening`] | the masked opening, fast and compact |
 //! | [`product`] | the product proof |
 //! | [`projection`] | the tables that activations and weights come down to |
+//! | [`fraction`] | one fraction tree: its levels and the rounds of a layer |
+//! | [`bottom`] | its layer above leaves that are words |
+//! | [`forest`] | the prover's half of the lookup |
+//! | [`products`] | many products brought down to one |
+//! | [`range`] | the registration proof with a range argument |
 //! | [`registration`] | manifest, commitment list and registration proof |
 //! | [`session`] | the session prover |
 //!
@@ -18,11 +23,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bottom;
+pub mod forest;
+pub mod fraction;
 pub mod opened;
 pub mod opening;
 pub mod product;
+pub mod products;
 pub mod projection;
 pub mod randomness;
+pub mod range;
 pub mod registration;
 pub mod scratch;
 pub mod secret;

@@ -12,12 +12,14 @@ use lorica_tensor::Digest;
 use lorica_verify::manifest::{
     BaseIdentity, CommitmentList, MANIFEST_FORMAT, Manifest, ManifestError, ManifestModule, RangeLevel,
 };
+use lorica_verify::range::{RANGE_PROTOCOL, RangeProof, RangeShape};
 use lorica_verify::registered::{Matrix, RegisteredAdapter, RegisteredError};
 use lorica_verify::registration::{self, REGISTRATION_PROTOCOL, RegistrationProof};
 use zeroize::Zeroizing;
 
 use crate::opening::{OpeningProofError, OpeningWitness};
 use crate::randomness::{Entropy, Randomness};
+use crate::range::{IntegerRows, RangeProofError, RangeProver, WordLeaves};
 use crate::secret::AdapterSecret;
 
 /// What is registered.
@@ -34,6 +36,8 @@ pub struct Registration<'a> {
     pub secret: &'a AdapterSecret,
     /// At least as many row bases as the widest module.
     pub generators: &'a Generators,
+    /// What is proven of the range of the integers.
+    pub range: RangeLevel,
 }
 
 /// The three public artefacts of a registration.
@@ -92,6 +96,9 @@ pub enum RegistrationError {
     /// The opening could not be made.
     #[error(transparent)]
     Opening(#[from] OpeningProofError),
+    /// The range argument could not be made.
+    #[error(transparent)]
+    RangeProof(#[from] RangeProofError),
     /// A row of the given weights does not open its commitment.
     #[error(
         "row {index} of {matrix} of module {module} does not open the pinned commitment: these are not the committed weights"
@@ -143,13 +150,30 @@ impl Registration<'_> {
             modules: self.modules.clone(),
             nonce: self.nonce,
             commitments: CommitmentList { count: rows.len(), digest: Digest::sha256(&commitments) },
-            range: RangeLevel::None,
+            range: self.range,
         };
         manifest.check()?;
         let manifest = manifest.to_json()?;
         let registered = RegisteredAdapter::from_bytes(manifest.as_bytes(), &commitments, None)?;
-        let proof = prove(&registered, self.witness, self.secret, self.generators, entropy)?;
-        Ok(Registered { manifest, commitments, proof: proof.to_bytes() })
+        let proof = match self.range {
+            RangeLevel::None => {
+                prove(&registered, self.witness, self.secret, self.generators, entropy)?.to_bytes()
+            }
+            RangeLevel::Int16 => {
+                let mut transcript = FiatShamir::new(RANGE_PROTOCOL);
+                prove_range(
+                    &registered,
+                    self.witness,
+                    self.secret,
+                    self.generators,
+                    OpeningMode::Compact,
+                    entropy,
+                    &mut transcript,
+                )?
+                .to_bytes()
+            }
+        };
+        Ok(Registered { manifest, commitments, proof })
     }
 }
 
@@ -301,6 +325,39 @@ fn prove(
     }
     .prove(OpeningMode::Compact, &mut randomness, &mut transcript)?;
     Ok(RegistrationProof { opening })
+}
+
+/// Makes the registration proof with a range argument on a given transcript.
+pub fn prove_range(
+    adapter: &RegisteredAdapter,
+    witness: &Witness,
+    secret: &AdapterSecret,
+    generators: &Generators,
+    mode: OpeningMode,
+    entropy: &Entropy,
+    transcript: &mut dyn Transcript,
+) -> Result<RangeProof, RegistrationError> {
+    let modules = &adapter.manifest().modules;
+    check_shapes(modules, witness)?;
+    let matrices = modules.iter().zip(&witness.modules);
+    let of_a = matrices.clone().flat_map(|(module, weights)| weights.a.chunks_exact(module.inputs));
+    let of_b = matrices.flat_map(|(module, weights)| weights.b.chunks_exact(module.outputs));
+    let (a_blinds, b_blinds) = row_blinds(adapter, secret);
+    let rows = IntegerRows {
+        rows: of_a.chain(of_b).collect(),
+        blinds: Zeroizing::new([a_blinds.as_slice(), b_blinds.as_slice()].concat()),
+    };
+    let leaves = WordLeaves::new(&RangeShape::of(&adapter.manifest().shapes()).packing, &rows.rows);
+    let multiplicities = leaves.multiplicities();
+    let prover = RangeProver {
+        adapter,
+        secret,
+        generators,
+        rows: &rows,
+        leaves: &leaves,
+        multiplicities: &multiplicities,
+    };
+    Ok(prover.prove_on(mode, entropy, transcript)?)
 }
 
 /// `vector[i] += sum_k weights[k] * rows[k * width + i]`

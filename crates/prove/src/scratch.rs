@@ -1,7 +1,7 @@
 //! Scratch commitments: each holds the values of its block of slots, with a fresh blind.
 
-use lorica_algebra::Scalar;
 use lorica_algebra::point::{self, EncodedPoint};
+use lorica_algebra::{Point, Scalar};
 use lorica_argument::generators::Generators;
 use zeroize::Zeroize;
 
@@ -9,7 +9,8 @@ use crate::randomness::Randomness;
 
 /// The slots committed so far, in the order of the layout, and the blind of each commitment.
 pub struct Scratch<'a> {
-    generators: &'a Generators,
+    bases: &'a [Point],
+    blinding: &'a Point,
     slots: Vec<Scalar>,
     blinds: Vec<Scalar>,
 }
@@ -24,7 +25,12 @@ impl Drop for Scratch<'_> {
 impl<'a> Scratch<'a> {
     /// Starts with no slot.
     pub fn new(generators: &'a Generators) -> Self {
-        Self { generators, slots: Vec::new(), blinds: Vec::new() }
+        Self::on(generators.scratch(), generators.blinding())
+    }
+
+    /// Starts with no slot, on other slot bases than a session's.
+    pub fn on(bases: &'a [Point], blinding: &'a Point) -> Self {
+        Self { bases, blinding, slots: Vec::new(), blinds: Vec::new() }
     }
 
     /// Commits to `values` on the next slots.
@@ -35,8 +41,8 @@ impl<'a> Scratch<'a> {
         self.blinds.push(blind);
         let mut scalars = values.to_vec();
         scalars.push(blind);
-        let mut bases = self.generators.scratch()[first..first + values.len()].to_vec();
-        bases.push(*self.generators.blinding());
+        let mut bases = self.bases[first..first + values.len()].to_vec();
+        bases.push(*self.blinding);
         EncodedPoint::new(point::multiscalar(&scalars, &bases))
     }
 

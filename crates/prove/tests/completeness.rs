@@ -56,3 +56,20 @@ fn many_modules_not_a_power_of_two() {
     let streams: Vec<Stream<'_>> = indices.chunks(1).map(|index| (index, 1 + index[0] as u64)).collect();
     holds(&shapes, &streams, 33);
 }
+
+/// Registrations with a range argument: one module, ragged modules, rows of one entry, more leaves than the table has numbers,
+/// and rows that are longer than a row of multiplicities.
+#[test]
+fn adapters_in_range_are_registered_and_serve_sessions() {
+    for shapes in [
+        vec![(1, 1, 1)],
+        vec![(6, 10, 2), (6, 10, 2), (9, 3, 1)],
+        vec![(768, 2304, 2)],
+        vec![(1500, 1025, 40), (1, 2, 3)],
+    ] {
+        let adapter = AdapterFixture::in_range(&shapes, 17);
+        let session = SessionFixture::new(&adapter, &[(&[0], 3)], 18);
+        let proof = session.prove(&adapter, OpeningMode::Compact, 19);
+        session.verify(&adapter, &proof).unwrap();
+    }
+}

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`session`] | [`session::Instance`] (public), [`session::Witness`] (private) and `check`, the oracle that fixes the semantics |
+//! | [`range`] | what a range argument states: entries of 16 bits, and counts of them |
 //! | [`rows`] | [`rows::SessionRows`]: access to activations and deltas that may be larger than memory |
 //! | [`digests`] | BLAKE3 digests of every tensor of a session, taken while rows flow |
 //!
@@ -11,5 +12,6 @@
 #![forbid(unsafe_code)]
 
 pub mod digests;
+pub mod range;
 pub mod rows;
 pub mod session;

@@ -1,8 +1,13 @@
-//! Writes the frozen session of this version into a new folder: `cargo run --release -p lorica-testkit --example freeze -- DIR`.
+//! Writes the frozen session of this version into a new folder, or with a second argument the frozen registration with a range
+//! argument: `cargo run --release -p lorica-testkit --example freeze -- DIR [range]`.
 //!
 //! Only for a new version of a format, with its reason in the change log: what is frozen never changes.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::args_os().nth(1).ok_or("name a new folder")?;
-    lorica_testkit::frozen::write(folder.as_ref())
+    match std::env::args().nth(2).as_deref() {
+        None => lorica_testkit::frozen::write(folder.as_ref()),
+        Some("range") => lorica_testkit::frozen::write_range(folder.as_ref()),
+        Some(other) => Err(format!("{other} is nothing that is frozen").into()),
+    }
 }

@@ -7,7 +7,9 @@ use lorica_prove::secret::AdapterSecret;
 use lorica_relation::session::{LowRank, Witness};
 use lorica_tensor::Digest;
 use lorica_verify::layout::Layout;
-use lorica_verify::manifest::{BaseIdentity, ManifestModule, Scaling, ScalingRule, weight_bits_for};
+use lorica_verify::manifest::{
+    BaseIdentity, ManifestModule, RangeLevel, Scaling, ScalingRule, weight_bits_for,
+};
 use lorica_verify::registered::PinnedAdapter;
 use lorica_verify::registered::RegisteredAdapter;
 use zeroize::Zeroizing;
@@ -82,6 +84,26 @@ impl AdapterFixture {
         secret: AdapterSecret,
         random: &mut Random,
     ) -> Self {
+        Self::with_range(modules, witness, secret, RangeLevel::None, random)
+    }
+
+    /// An adapter that is registered with a range argument.
+    pub fn in_range(shapes: &[Shape], seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let modules = modules(shapes);
+        let witness = witness(&modules, &mut random);
+        let secret = AdapterSecret::from_seed(random.bytes());
+        Self::with_range(modules, witness, secret, RangeLevel::Int16, &mut random)
+    }
+
+    /// An adapter with given integers, secret and range level, under a fresh nonce.
+    pub fn with_range(
+        modules: Vec<ManifestModule>,
+        witness: Witness,
+        secret: AdapterSecret,
+        range: RangeLevel,
+        random: &mut Random,
+    ) -> Self {
         let shapes: Vec<_> = modules.iter().map(ManifestModule::shape).collect();
         let sizes = lorica_verify::statement::Sizes::of(&shapes);
         let generators = Generators::derive(sizes.width, Layout::new(&sizes).slots());
@@ -96,6 +118,7 @@ impl AdapterFixture {
             nonce: Digest(random.bytes()),
             secret: &secret,
             generators: &generators,
+            range,
         };
         let registered = registration.run(&entropy(random), &|_, _| {}).expect("registration");
         let pinned =

@@ -1,4 +1,4 @@
-//! The frozen sessions under `testdata/frozen-proofs`: proofs of version 1 that must verify for ever.
+//! The frozen sessions and registrations under `testdata/frozen-proofs`: proofs of version 1 that must verify for ever.
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,22 @@ pub fn fixtures() -> (AdapterFixture, SessionFixture) {
     let adapter = AdapterFixture::new(&[(6, 10, 2), (6, 4, 3), (9, 3, 1), (5, 5, 1)], 2026);
     let session = SessionFixture::new(&adapter, &[(&[0, 1], 5), (&[2], 2)], 11);
     (adapter, session)
+}
+
+/// The folder of the frozen registration with a range argument, version 2 of the registration proof.
+pub fn range_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/frozen-proofs/registration-2")
+}
+
+/// Writes the frozen registration with a range argument to a folder: rows of different lengths, none a power of two.
+pub fn write_range(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let adapter = AdapterFixture::in_range(&[(6, 10, 2), (9, 3, 1)], 2027);
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(folder.join("manifest.json"), &adapter.registered.manifest)?;
+    std::fs::write(folder.join("commitments.bin"), &adapter.registered.commitments)?;
+    std::fs::write(folder.join("registration.bin"), &adapter.registered.proof)?;
+    std::fs::write(folder.join("pin.txt"), format!("{}\n", adapter.pinned.digest()))?;
+    Ok(())
 }
 
 /// Writes the frozen session to a folder: as a user's session folder, with a proof for each opening.

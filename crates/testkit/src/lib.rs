@@ -11,6 +11,7 @@ pub mod frozen;
 pub mod fuzz;
 pub mod mutate;
 pub mod random;
+pub mod range_simulator;
 pub mod session;
 pub mod simulator;
 pub mod tamper;

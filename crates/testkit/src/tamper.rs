@@ -1,6 +1,6 @@
 //! The tamper manifest: every field of every artefact that a verifier reads, each with a way to change it.
 //!
-//! [`proof_fields`], [`registration_fields`] and [`statement_fields`] take their structs apart without `..`, so a new
+//! [`proof_fields`], [`registration_fields`], [`range_fields`] and [`statement_fields`] take their structs apart without `..`, so a new
 //! field does not compile until it is listed; and the suites compare the lists with the tamper cases, so a listed field
 //! without a case fails. JSON artefacts need no list: [`json_leaves`] finds every value there is.
 
@@ -12,6 +12,7 @@ use lorica_relation::rows::ModuleIndex;
 use lorica_relation::session::{ModuleShape, StreamShape};
 use lorica_tensor::Digest;
 use lorica_verify::proof::SessionProof;
+use lorica_verify::range::RangeProof;
 use lorica_verify::registration::RegistrationProof;
 use lorica_verify::schedule::FactorCommitments;
 use lorica_verify::statement::{SessionStatement, StreamStatement};
@@ -153,6 +154,80 @@ pub fn registration_cases() -> Vec<Case<RegistrationProof>> {
         ("opening.folds.right", |p| folds(&mut p.opening, |f, _| shift(&mut f[0].right))),
         ("opening.last", |p| folds(&mut p.opening, |_, last| increment(last))),
     ]
+}
+
+/// The fields of a registration proof with a range argument.
+pub fn range_fields(proof: &RangeProof) -> Vec<&'static str> {
+    let RangeProof {
+        multiplicities: _,
+        scratch: _,
+        product:
+            ProductProof {
+                masks: ProductMasks { t_a: _, t_b: _, t_0: _, t_1: _ },
+                response: ProductResponse { f_a: _, f_b: _, tau_a: _, tau_b: _, tau_c: _ },
+            },
+        opening,
+    } = proof;
+    let mut fields = vec![
+        "multiplicities",
+        "scratch",
+        "product.t_a",
+        "product.t_b",
+        "product.t_0",
+        "product.t_1",
+        "product.f_a",
+        "product.f_b",
+        "product.tau_a",
+        "product.tau_b",
+        "product.tau_c",
+    ];
+    fields.extend(opening_fields(opening));
+    fields
+}
+
+/// A change of each field of a registration proof with a range argument, for both openings. Each scratch commitment is changed
+/// alone by [`range_scratch_cases`].
+pub fn range_cases(proof: &RangeProof) -> Vec<Case<RangeProof>> {
+    let mut cases: Vec<Case<RangeProof>> = vec![
+        ("multiplicities", |p| shift(&mut p.multiplicities[0])),
+        ("multiplicities", |p| shift(p.multiplicities.last_mut().expect("a row"))),
+        ("multiplicities", |p| p.multiplicities.swap(0, 1)),
+        ("scratch", |p| p.scratch.reverse()),
+        ("product.t_a", |p| shift(&mut p.product.masks.t_a)),
+        ("product.t_b", |p| shift(&mut p.product.masks.t_b)),
+        ("product.t_0", |p| shift(&mut p.product.masks.t_0)),
+        ("product.t_1", |p| shift(&mut p.product.masks.t_1)),
+        ("product.f_a", |p| increment(&mut p.product.response.f_a)),
+        ("product.f_b", |p| increment(&mut p.product.response.f_b)),
+        ("product.tau_a", |p| increment(&mut p.product.response.tau_a)),
+        ("product.tau_b", |p| increment(&mut p.product.response.tau_b)),
+        ("product.tau_c", |p| increment(&mut p.product.response.tau_c)),
+        ("opening.mask_commitment", |p| shift(&mut p.opening.mask_commitment)),
+        ("opening.mask_value", |p| increment(&mut p.opening.mask_value)),
+        ("opening.blind", |p| increment(&mut p.opening.blind)),
+    ];
+    let response: Vec<Case<RangeProof>> = match proof.opening.response {
+        OpeningResponse::Fast { .. } => vec![
+            ("opening.vector", |p| vector(&mut p.opening, |v| increment(&mut v[0]))),
+            ("opening.vector", |p| vector(&mut p.opening, |v| increment(v.last_mut().expect("an entry")))),
+        ],
+        OpeningResponse::Compact { .. } => vec![
+            ("opening.folds.left", |p| folds(&mut p.opening, |f, _| shift(&mut f[0].left))),
+            ("opening.folds.right", |p| folds(&mut p.opening, |f, _| shift(&mut f[0].right))),
+            ("opening.last", |p| folds(&mut p.opening, |_, last| increment(last))),
+        ],
+    };
+    cases.extend(response);
+    cases
+}
+
+/// The proof with each of its scratch commitments changed alone.
+pub fn range_scratch_cases(proof: &RangeProof) -> impl Iterator<Item = RangeProof> {
+    (0..proof.scratch.len()).map(|index| {
+        let mut changed = proof.clone();
+        shift(&mut changed.scratch[index]);
+        changed
+    })
 }
 
 /// The fields of a session statement.

@@ -39,6 +39,7 @@ macro_rules! every_decoder {
 every_decoder! {
     session_proof: SESSION_PROOF,
     registration_proof: REGISTRATION_PROOF,
+    range_proof: RANGE_PROOF,
     manifest: MANIFEST,
     secret: SECRET,
     transcript_header: TRANSCRIPT_HEADER,

@@ -4,9 +4,12 @@
 
 use std::fs;
 
+use lorica_argument::generators::Generators;
 use lorica_relation::digests::SessionDigests;
 use lorica_testkit::frozen;
 use lorica_transcript::TranscriptReader;
+use lorica_verify::manifest::RangeLevel;
+use lorica_verify::registered::RegisteredAdapter;
 use lorica_verify::verdict::{
     Check, Evidence, Outcome, RecordedModule, RecordedStream, SessionRecord, judge,
 };
@@ -97,5 +100,31 @@ fn the_frozen_session_is_made_again_bit_by_bit() {
         let (old, new) =
             (fs::read(frozen::folder().join(name)).unwrap(), fs::read(again.path().join(name)).unwrap());
         assert_eq!(old, new, "{name}");
+    }
+}
+
+/// The registration with a range argument: what was proven then verifies now, and the same seeds make the same bytes.
+#[test]
+fn the_frozen_registration_in_range_verifies_and_is_made_again() {
+    let folder = frozen::range_folder();
+    let read = |name: &str| fs::read(folder.join(name)).unwrap();
+    let pin = fs::read_to_string(folder.join("pin.txt")).unwrap().trim().parse().unwrap();
+    let pinned = |proof: &[u8]| {
+        RegisteredAdapter::from_bytes(&read("manifest.json"), &read("commitments.bin"), Some(&pin))
+            .unwrap()
+            .pin(proof, &Generators::derive(0, 0))
+    };
+    let proof = read("registration.bin");
+    assert_eq!(pinned(&proof).unwrap().manifest().range, RangeLevel::Int16);
+    let mut changed = proof.clone();
+    let (first, second) = (9..41, 41..73);
+    changed.copy_within(second, first.start);
+    changed[41..73].copy_from_slice(&proof[first]);
+    assert!(pinned(&changed).is_err(), "two commitments changed places");
+
+    let again = tempfile::tempdir().unwrap();
+    frozen::write_range(again.path()).unwrap();
+    for name in ["manifest.json", "commitments.bin", "registration.bin", "pin.txt"] {
+        assert_eq!(read(name), fs::read(again.path().join(name)).unwrap(), "{name}");
     }
 }

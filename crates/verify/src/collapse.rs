@@ -2,10 +2,11 @@
 //!
 //! Both parties compute these from challenges; the prover for its vector, the verifier for the commitment.
 
-use ark_ff::{Field, Zero};
 use lorica_algebra::multilinear::{eq_table, inner_product};
 use lorica_algebra::{Scalar, scalar};
-use lorica_argument::form::{AffineForm, Slot};
+use lorica_argument::collapse::Constraints;
+pub use lorica_argument::collapse::{CollapsedForm, powers};
+use lorica_argument::form::AffineForm;
 
 use crate::layout::Layout;
 use crate::schedule::Projection;
@@ -94,20 +95,7 @@ pub struct FinalClaims {
     pub rows: AffineForm,
 }
 
-/// One linear constraint on the opened vector `u = (w || theta^j slots_j)`.
-#[derive(Debug, Clone)]
-pub struct CollapsedForm {
-    /// The coefficients, rows first.
-    pub form: Vec<Scalar>,
-    /// The value the form must have.
-    pub value: Scalar,
-}
-
 /// Collapses the constraints `gamma = product` and `<w, eq(q_i, .)> = rows` with weights mu and 1.
-///
-/// The coefficients on the j-th scratch commitment's block carry `theta^-j`, against the `theta^j` with which the
-/// commitment enters. Whatever a commitment holds outside its own block, or the rows hold on scratch bases, is then
-/// multiplied by a power of theta other than zero and cannot stand in for anything.
 ///
 /// `None` if theta is zero or a claim names a slot that the layout does not have.
 pub fn collapse(
@@ -117,25 +105,9 @@ pub fn collapse(
     mu: Scalar,
     theta: Scalar,
 ) -> Option<CollapsedForm> {
-    let mut slots = vec![Scalar::zero(); layout.slots()];
-    let mut add = |Slot(slot): Slot, value: Scalar| slots.get_mut(slot).map(|place| *place += value);
-    for (slot, coefficient) in &claims.rows.terms {
-        add(*slot, -*coefficient)?;
-    }
-    for (slot, coefficient) in &claims.product.terms {
-        add(*slot, -(mu * coefficient))?;
-    }
-    add(layout.gamma(), mu)?;
-    let blocks = layout.blocks().zip(powers(theta.inverse()?));
-    let separators = blocks.flat_map(|(size, power)| std::iter::repeat_n(power, size));
-    let scratch = slots.iter().zip(separators).map(|(slot, power)| *slot * power);
-    Some(CollapsedForm {
-        form: eq_items.iter().copied().chain(scratch).collect(),
-        value: claims.rows.constant + mu * claims.product.constant,
-    })
-}
-
-/// `base, base^2, ...`: the factors of the scratch commitments in the order of sending.
-pub fn powers(base: Scalar) -> impl Iterator<Item = Scalar> {
-    std::iter::successors(Some(base), move |power| Some(*power * base))
+    // gamma minus the product's form is zero.
+    let mut product = AffineForm::slot(layout.gamma());
+    product.add_scaled(&claims.product, -Scalar::from(1u8));
+    let constraints = Constraints { rows: claims.rows.clone(), zeros: vec![product] };
+    constraints.collapse(layout.blocks(), eq_items, mu, theta)
 }

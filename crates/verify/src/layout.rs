@@ -34,7 +34,7 @@ impl Layout {
     }
 
     /// Number of slots of each commitment, in the order of sending.
-    pub fn blocks(&self) -> impl Iterator<Item = usize> {
+    pub fn blocks(&self) -> impl Iterator<Item = usize> + Clone {
         let rounds = |count| std::iter::repeat_n(ROUND_SLOTS, count);
         rounds(self.pair_rounds).chain([1; FACTORS]).chain(rounds(self.later_rounds))
     }

@@ -5,6 +5,8 @@
 //! | [`manifest`] | the public description of an adapter, and the digest that is pinned |
 //! | [`registered`] | manifest and commitments that belong together; [`registered::PinnedAdapter`] |
 //! | [`registration`] | the proof that every row commitment can be opened |
+//! | [`range`] | the registration proof with a range argument |
+//! | [`packing`] | where the entries of all rows stand among its leaves |
 //! | [`statement`] | what a session proof is about, and all sizes that follow from it |
 //! | [`schedule`] | the order of messages and challenges, as types |
 //! | [`layout`] | which committed value stands on which scratch base |
@@ -32,8 +34,10 @@
 pub mod collapse;
 pub mod layout;
 pub mod manifest;
+pub mod packing;
 pub mod passes;
 pub mod proof;
+pub mod range;
 pub mod registered;
 pub mod registration;
 pub mod schedule;

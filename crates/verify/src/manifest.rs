@@ -124,6 +124,8 @@ pub struct CommitmentList {
 pub enum RangeLevel {
     /// Not proven: a session proof shows equality modulo the group order with a fixed committed low-rank map.
     None,
+    /// Every entry is proven to be an integer in `[-2^15, 2^15)`: a session proof shows equality over the integers.
+    Int16,
 }
 
 /// Everything public about an adapter.

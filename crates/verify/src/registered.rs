@@ -8,7 +8,8 @@ use lorica_algebra::point::{EncodedPoint, POINT_BYTES};
 use lorica_argument::generators::Generators;
 use lorica_tensor::{Digest, ModuleName};
 
-use crate::manifest::{Manifest, ManifestError};
+use crate::manifest::{Manifest, ManifestError, RangeLevel};
+use crate::range::RangeProof;
 use crate::registration::{RegistrationInvalid, RegistrationProof};
 use crate::statement::Sizes;
 
@@ -144,13 +145,16 @@ impl RegisteredAdapter {
         Sizes::of(&self.manifest.shapes())
     }
 
-    /// Verifies the registration proof; only then is the adapter pinned.
+    /// Verifies the registration proof of the manifest's range level; only then is the adapter pinned.
     pub fn pin(
         self,
         registration: &[u8],
         generators: &Generators,
     ) -> Result<PinnedAdapter, RegistrationInvalid> {
-        RegistrationProof::verify_bytes(registration, &self, generators)?;
+        match self.manifest.range {
+            RangeLevel::None => RegistrationProof::verify_bytes(registration, &self, generators)?,
+            RangeLevel::Int16 => RangeProof::verify_bytes(registration, &self, generators)?,
+        }
         Ok(PinnedAdapter { registered: self })
     }
 }

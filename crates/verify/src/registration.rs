@@ -2,13 +2,15 @@
 //!
 //! One masked opening of a random combination of all commitments. From accepting answers to enough combinations every
 //! single row can be computed, so each commitment is to a vector on the row bases and the blinding base, and to nothing else.
-//! The range of the entries is not part of it (see [`crate::manifest::RangeLevel`]).
+//! The range of the entries is not part of it: [`crate::range`] has the proof that shows both, for adapters of the range
+//! level [`crate::manifest::RangeLevel::Int16`].
 
 use ark_ff::Zero;
 use lorica_algebra::{Scalar, scalar};
 use lorica_argument::codec::{CodecError, Reader, Writer};
 use lorica_argument::generators::Generators;
 use lorica_argument::opening::{CommitmentTerms, OpeningError, OpeningProof, OpeningStatement};
+use lorica_argument::product::ProductError;
 use lorica_argument::transcript::{FiatShamir, Label, Transcript};
 
 use crate::proof::{mode_byte, read_mode};
@@ -55,6 +57,18 @@ pub enum RegistrationInvalid {
     /// It does not hold.
     #[error("the registration proof does not hold: {0}")]
     Opening(#[from] OpeningError),
+    /// Its product proof does not hold.
+    #[error("the registration proof does not hold: {0}")]
+    Product(#[from] ProductError),
+    /// A proof that was not read from bytes has too few commitments.
+    #[error("the registration proof has fewer commitments than the manifest asks for")]
+    TooFew,
+    /// A proof that was not read from bytes has too many commitments.
+    #[error("the registration proof has more commitments than the manifest asks for")]
+    TooMany,
+    /// The lookup challenge fell into the table, which happens once in 2^236 runs.
+    #[error("the lookup challenge is a number of the table")]
+    Gamma,
     /// The verifier was given too few bases.
     #[error("{needed} row bases are needed, {found} were derived")]
     Generators {

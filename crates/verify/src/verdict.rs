@@ -422,6 +422,9 @@ fn proven(coverage: &Coverage, range: RangeLevel) -> Vec<String> {
         RangeLevel::None => {
             "Equality is shown modulo the group order with one fixed committed low-rank map (no range argument)."
         }
+        RangeLevel::Int16 => {
+            "Equality is exact over the integers: every committed entry is proven to be an integer of 16 bits."
+        }
     };
     vec![
         format!(
@@ -440,6 +443,7 @@ fn not_proven(coverage: &Coverage, range: RangeLevel) -> Vec<String> {
             "That the committed entries are small integers: the range argument is not part of this manifest."
                 .to_owned(),
         ),
+        RangeLevel::Int16 => {}
     }
     if !coverage.never_called.is_empty() {
         let names: Vec<&str> = coverage.never_called.iter().map(ModuleName::as_str).collect();

@@ -29,6 +29,12 @@ pub fn zeroed_table(len: usize) -> Vec<Scalar> {
     unsafe { Vec::from_raw_parts(start.cast::<Scalar>(), len, len) }
 }
 
+/// Overwrites secrets with zeros, as fast as memory can be filled. The compiler must take the zeros for used.
+pub fn wipe(values: &mut [Scalar]) {
+    values.fill(Scalar::new_unchecked(ark_ff::BigInt([0; 4])));
+    std::hint::black_box(values);
+}
+
 #[cfg(target_os = "linux")]
 mod linux {
     use rustix::mm::{Advice, madvise};

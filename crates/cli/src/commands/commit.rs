@@ -15,7 +15,11 @@ use lorica_tensor::{
     Digest,
     files::{FileMode, create_atomically},
 };
-use lorica_verify::{manifest::BaseIdentity, proof::SessionProof, statement::Sizes};
+use lorica_verify::{
+    manifest::{BaseIdentity, RangeLevel},
+    proof::SessionProof,
+    statement::Sizes,
+};
 use serde::Serialize;
 
 use crate::{
@@ -81,6 +85,7 @@ pub(crate) fn run(args: &CommitArgs, console: &Console) -> Result<CommitReport, 
             nonce: own::fresh_nonce()?,
             secret: &secret,
             generators: &generators,
+            range: RangeLevel::None,
         }
         .run(&own::entropy()?, &|done, total| progress.set(done, total))?
     };

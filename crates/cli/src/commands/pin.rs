@@ -71,6 +71,9 @@ impl Report for PinReport {
                     "range   none: it is not proven that the committed entries are small integers"
                 )?;
             }
+            RangeLevel::Int16 => {
+                writeln!(out, "range   int16: every committed entry is proven to be an integer of 16 bits")?;
+            }
         }
         writeln!(out, "pin     {}   (sha256sum manifest.json)", self.pin)?;
         match self.expected {

@@ -163,6 +163,10 @@ impl Report for VerifyReport {
             RangeLevel::None => {
                 writeln!(out, "range       none: entries of the adapter are not proven to be small")?
             }
+            RangeLevel::Int16 => writeln!(
+                out,
+                "range       int16: all entries of the adapter are proven to be integers of 16 bits"
+            )?,
         }
         if let Some(MeasuredLoss { base, adapted, tokens }) = measured_loss {
             writeln!(

@@ -8,7 +8,7 @@
 //!
 //! | module | decoders |
 //! |---|---|
-//! | `proofs` | session proof, registration proof, manifest, secret |
+//! | `proofs` | session proof, registration proofs, manifest, secret |
 //! | `folders` | transcript header, shard and window log; adapter configuration and weights |
 //! | `messages` | what the two parties send each other |
 
@@ -20,7 +20,7 @@ pub use folders::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, TRANSCRIPT_HEADER, TRANSCRIPT
 pub use messages::{
     ANSWER_BODY, CALL_BODY, FLOAT_ANSWER_BODY, FLOAT_BODY, OPEN_REPLY, OPEN_REQUEST, REFUSAL, STATUS, SUMMARY,
 };
-pub use proofs::{MANIFEST, REGISTRATION_PROOF, SECRET, SESSION_PROOF};
+pub use proofs::{MANIFEST, RANGE_PROOF, REGISTRATION_PROOF, SECRET, SESSION_PROOF};
 
 use std::sync::LazyLock;
 
@@ -62,6 +62,7 @@ impl Decoder {
 pub const DECODERS: &[Decoder] = &[
     SESSION_PROOF,
     REGISTRATION_PROOF,
+    RANGE_PROOF,
     MANIFEST,
     SECRET,
     TRANSCRIPT_HEADER,

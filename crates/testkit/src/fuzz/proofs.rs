@@ -2,15 +2,25 @@
 
 use std::sync::LazyLock;
 
+use lorica_argument::generators::Generators;
 use lorica_argument::opening::OpeningMode;
 use lorica_prove::secret::AdapterSecret;
 use lorica_verify::manifest::Manifest;
 use lorica_verify::proof::SessionProof;
+use lorica_verify::range::{RangeProof, RangeShape};
 use lorica_verify::registration::{RegistrationInvalid, RegistrationProof};
 use lorica_verify::statement::SessionStatement;
 
 use super::{ADAPTER, Decoder};
+use crate::adapter::AdapterFixture;
 use crate::session::SessionFixture;
+
+/// An adapter that is registered with a range argument.
+static IN_RANGE: LazyLock<AdapterFixture> =
+    LazyLock::new(|| AdapterFixture::in_range(&[(5, 3, 2), (3, 6, 1)], 4));
+
+/// All row bases that its proof is about, so that they are not derived for each run.
+static ROW_BASES: LazyLock<Generators> = LazyLock::new(|| Generators::derive(1024, 0));
 
 static SESSION: LazyLock<(SessionFixture, SessionStatement)> = LazyLock::new(|| {
     let session = SessionFixture::new(&ADAPTER, &[(&[0, 1], 3), (&[2], 2)], 2);
@@ -51,6 +61,24 @@ pub const REGISTRATION_PROOF: Decoder = Decoder {
     },
     seeds: || {
         static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| vec![ADAPTER.registered.proof.clone()]);
+        &SEEDS
+    },
+    unique: true,
+};
+
+/// Decoded, verified against a manifest with a range argument.
+pub const RANGE_PROOF: Decoder = Decoder {
+    name: "range_proof",
+    body: |bytes| {
+        let adapter = &*IN_RANGE;
+        let shape = RangeShape::of(&adapter.pinned.manifest().shapes());
+        if let Ok(proof) = RangeProof::from_bytes(bytes, &shape) {
+            assert_eq!(proof.to_bytes(), bytes, "a registration proof has a second encoding");
+        }
+        RangeProof::verify_bytes(bytes, &adapter.pinned, &ROW_BASES).is_ok()
+    },
+    seeds: || {
+        static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| vec![IN_RANGE.registered.proof.clone()]);
         &SEEDS
     },
     unique: true,

@@ -94,6 +94,13 @@ impl Lanes {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     pub(super) fn load(values: &[Scalar; LANES]) -> Self {
+        Self::from_words(Self::words(values))
+    }
+
+    /// The four words of eight representations, in the order a c b d e g f h, which the store undoes.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn words(values: &[Scalar; LANES]) -> [__m512i; 4] {
         let words = values.as_ptr().cast::<__m512i>();
         // SAFETY: eight scalars are 256 bytes, four vectors; a load asks for no alignment.
         let (ab, cd, ef, gh) = unsafe {
@@ -104,14 +111,14 @@ impl Lanes {
                 _mm512_loadu_si512(words.add(3)),
             )
         };
-        // ab holds the words a0 a1 a2 a3 b0 b1 b2 b3. Lanes come out in the order a c b d e g f h, which the store undoes.
+        // ab holds the words a0 a1 a2 a3 b0 b1 b2 b3.
         let (acbd_02, acbd_13) = (_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
         let (egfh_02, egfh_13) = (_mm512_unpacklo_epi64(ef, gh), _mm512_unpackhi_epi64(ef, gh));
         let w0 = _mm512_shuffle_i64x2::<0b10_00_10_00>(acbd_02, egfh_02);
         let w1 = _mm512_shuffle_i64x2::<0b10_00_10_00>(acbd_13, egfh_13);
         let w2 = _mm512_shuffle_i64x2::<0b11_01_11_01>(acbd_02, egfh_02);
         let w3 = _mm512_shuffle_i64x2::<0b11_01_11_01>(acbd_13, egfh_13);
-        Self::from_words([w0, w1, w2, w3])
+        [w0, w1, w2, w3]
     }
 
     /// From 256-bit integers, given as four words.
@@ -125,6 +132,33 @@ impl Lanes {
             either_masked(_mm512_srli_epi64::<28>(w2), _mm512_slli_epi64::<36>(w3)),
             _mm512_srli_epi64::<16>(w3),
         ])
+    }
+
+    /// Eight representations, each times 16: the factor that a reduction by 2^260 takes off again. Below 2^4 l, which five limbs
+    /// hold.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn load_times_16(values: &[Scalar; LANES]) -> Self {
+        let [w0, w1, w2, w3] = Self::words(values);
+        Self([
+            _mm512_slli_epi64::<4>(w0),
+            _mm512_or_si512(_mm512_srli_epi64::<48>(w0), _mm512_slli_epi64::<16>(w1)),
+            _mm512_or_si512(_mm512_srli_epi64::<36>(w1), _mm512_slli_epi64::<28>(w2)),
+            _mm512_or_si512(_mm512_srli_epi64::<24>(w2), _mm512_slli_epi64::<40>(w3)),
+            _mm512_srli_epi64::<12>(w3),
+        ])
+    }
+
+    /// The sums of two representations each.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn sum(self, other: Self) -> Canonical {
+        let mut limbs = [_mm512_setzero_si512(); LIMBS];
+        for i in 0..LIMBS {
+            limbs[i] = _mm512_sub_epi64(_mm512_add_epi64(self.0[i], other.0[i]), _mm512_set1_epi64(L[i]));
+        }
+        let [sum] = Canonical::from_signed([limbs]);
+        sum
     }
 
     /// Zero in every lane.
@@ -153,6 +187,127 @@ impl Lanes {
             limbs[i] = sum;
         }
         Self(limbs)
+    }
+}
+
+/// A scalar minus multiples of at most four scalars by integers below 2^34: `base - sum_j factors[j] * small_j`.
+#[derive(Clone, Copy)]
+pub(super) struct SmallCombination<const N: usize> {
+    /// `base + 2 l`, limb by limb.
+    base: [__m512i; LIMBS],
+    factors: [Lanes; N],
+}
+
+impl<const N: usize> SmallCombination<N> {
+    /// For one to four factors.
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn new(base: Scalar, factors: [Scalar; N]) -> Self {
+        const { assert!(N <= 4) };
+        let mut lanes = [Lanes::zero(); N];
+        for (lanes, factor) in lanes.iter_mut().zip(factors) {
+            *lanes = Lanes::splat(factor);
+        }
+        let Lanes(mut base) = Lanes::splat(base);
+        for i in 0..LIMBS {
+            base[i] = _mm512_add_epi64(base[i], _mm512_set1_epi64(2 * L[i]));
+        }
+        Self { base, factors: lanes }
+    }
+
+    /// The difference as an operand, below `3 l + 2^162`, with 52 bits a limb.
+    ///
+    /// The multiples sum to S, below `4 * 2^34 * 2^253 = 2^289`, in six limbs of at most eight halves each, not carried. With
+    /// `hi`, below 2^37, the bits from 252 on of the upper two limbs, floor(S / 2^252) is hi or one more, because what is carried
+    /// from below is less than 2^4 in the limb at 2^208. So `S - hi l = (S - hi 2^252) - hi c` lies in (-2^162, 2^253), and
+    /// `base + 2 l - (S - hi l)` in (2 c, 3 l + 2^162).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn operand(&self, small: [__m512i; N]) -> Lanes {
+        let mut multiples = [_mm512_setzero_si512(); LIMBS + 1];
+        for (Lanes(factor), small) in self.factors.iter().zip(small) {
+            for i in 0..LIMBS {
+                multiples[i] = _mm512_madd52lo_epu64(multiples[i], small, factor[i]);
+                multiples[i + 1] = _mm512_madd52hi_epu64(multiples[i + 1], small, factor[i]);
+            }
+        }
+        let high =
+            _mm512_add_epi64(_mm512_srli_epi64::<44>(multiples[4]), _mm512_slli_epi64::<8>(multiples[5]));
+        multiples[4] = _mm512_and_si512(multiples[4], _mm512_set1_epi64((1 << 44) - 1));
+        let mut limbs = self.base;
+        for j in 0..3 {
+            let c = _mm512_set1_epi64(L[j]);
+            limbs[j] = _mm512_madd52lo_epu64(limbs[j], high, c);
+            limbs[j + 1] = _mm512_madd52hi_epu64(limbs[j + 1], high, c);
+        }
+        let mut carry = _mm512_setzero_si512();
+        for i in 0..LIMBS {
+            let sum = _mm512_add_epi64(_mm512_sub_epi64(limbs[i], multiples[i]), carry);
+            carry = _mm512_srai_epi64::<52>(sum);
+            limbs[i] = _mm512_and_si512(sum, _mm512_set1_epi64(MASK));
+        }
+        Lanes(limbs)
+    }
+
+    /// The difference in canonical form: with q = floor(operand / 2^252) at most 3, `operand - q l` lies in (-3 c, 2^252).
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn canonical(&self, small: [__m512i; N]) -> Canonical {
+        let Lanes(mut limbs) = self.operand(small);
+        let q = _mm512_srli_epi64::<44>(limbs[4]);
+        for i in 0..3 {
+            // SAFETY: the array is one vector; a load asks for no alignment.
+            let multiples = unsafe { _mm512_loadu_si512(MULTIPLES_OF_C[i].as_ptr().cast()) };
+            limbs[i] = _mm512_sub_epi64(limbs[i], _mm512_permutexvar_epi64(q, multiples));
+        }
+        limbs[4] = _mm512_sub_epi64(limbs[4], _mm512_slli_epi64::<44>(q));
+        let [canonical] = Canonical::from_signed([limbs]);
+        canonical
+    }
+}
+
+/// Eight words, in the order in which [`Lanes::load`] puts scalars.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma,avx512vl")]
+pub(super) fn load_words(words: &[u16; LANES]) -> __m512i {
+    // SAFETY: eight words are one vector of 128 bits; a load asks for no alignment.
+    let words = unsafe { _mm_loadu_si128(words.as_ptr().cast()) };
+    let order = _mm512_setr_epi64(0, 2, 1, 3, 4, 6, 5, 7);
+    _mm512_permutexvar_epi64(order, _mm512_cvtepu16_epi64(words))
+}
+
+/// Sums of scalars times small integers, lane by lane: column k weighs 2^(52 k).
+#[derive(Clone, Copy)]
+pub(super) struct SmallColumns([__m512i; LIMBS + 1]);
+
+impl SmallColumns {
+    /// The empty sum.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn zero() -> Self {
+        Self([_mm512_setzero_si512(); LIMBS + 1])
+    }
+
+    /// Adds `scalars * small` for integers below 2^52. A column gains two halves; the caller adds at most 2,047 times.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn add(&mut self, scalars: Lanes, small: __m512i) {
+        for i in 0..LIMBS {
+            self.0[i] = _mm512_madd52lo_epu64(self.0[i], scalars.0[i], small);
+            self.0[i + 1] = _mm512_madd52hi_epu64(self.0[i + 1], scalars.0[i], small);
+        }
+    }
+
+    /// The sum over the lanes, as an integer below `2^253 2^52 2^14`.
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn total(self) -> Wide {
+        let mut total = Wide::ZERO;
+        for (column, bits) in self.0.into_iter().zip((0..).step_by(52)) {
+            let mut lanes = [0u64; LANES];
+            // SAFETY: the array has room for the eight lanes.
+            unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), column) };
+            total.add_shifted(lanes.into_iter().map(i128::from).sum(), bits);
+        }
+        total
     }
 }
 
@@ -246,6 +401,57 @@ impl Columns {
                 self.0[i + j + 1] = _mm512_madd52hi_epu64(high, left.0[i], right.0[j]);
             }
         }
+    }
+
+    /// Montgomery's reduction of sums of products, several in turns: `sum / 2^260` modulo l.
+    ///
+    /// For sums below `32 l^2` what remains is below `l / 8 + l`, because the multiples of l that are added sum to less than
+    /// `2^260 l`. Before it, a column holds at most two products, so 18 halves; 8 halves of the multiples and a carry keep it
+    /// below 2^57.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    fn reduce<const N: usize>(mut sums: [Self; N]) -> [[__m512i; LIMBS]; N] {
+        let l = [_mm512_set1_epi64(L[0]), _mm512_set1_epi64(L[1]), _mm512_set1_epi64(L[2])];
+        let (minus_inverse, l4) = (_mm512_set1_epi64(MINUS_INVERSE), _mm512_set1_epi64(L[4]));
+        for i in 0..LIMBS {
+            for Self(columns) in &mut sums {
+                let m = _mm512_madd52lo_epu64(_mm512_setzero_si512(), columns[i], minus_inverse);
+                for j in 0..3 {
+                    columns[i + j] = _mm512_madd52lo_epu64(columns[i + j], m, l[j]);
+                    columns[i + j + 1] = _mm512_madd52hi_epu64(columns[i + j + 1], m, l[j]);
+                }
+                columns[i + 4] = _mm512_madd52lo_epu64(columns[i + 4], m, l4);
+                columns[i + 5] = _mm512_madd52hi_epu64(columns[i + 5], m, l4);
+                columns[i + 1] = _mm512_add_epi64(columns[i + 1], _mm512_srli_epi64::<52>(columns[i]));
+            }
+        }
+        sums.map(|Self(columns)| std::array::from_fn(|i| columns[LIMBS + i]))
+    }
+
+    /// The reduced sums as operands: below `(1 + 1/8) l`, and 1/16 of the sums of the products' scalars.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn reduced<const N: usize>(sums: [Self; N]) -> [Lanes; N] {
+        let mut lanes = Self::reduce(sums);
+        for limbs in &mut lanes {
+            for i in 1..LIMBS {
+                limbs[i] = _mm512_add_epi64(limbs[i], _mm512_srli_epi64::<52>(limbs[i - 1]));
+            }
+        }
+        lanes.map(Lanes)
+    }
+
+    /// The reduced sums in canonical form, where one factor of each product was loaded times 16.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub(super) fn canonical<const N: usize>(sums: [Self; N]) -> [Canonical; N] {
+        let mut limbs = Self::reduce(sums);
+        for limbs in &mut limbs {
+            for i in 0..LIMBS {
+                limbs[i] = _mm512_sub_epi64(limbs[i], _mm512_set1_epi64(L[i]));
+            }
+        }
+        Canonical::from_signed(limbs)
     }
 
     /// The sum over the lanes of each column, below 2^67.

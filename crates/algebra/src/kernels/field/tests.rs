@@ -48,12 +48,52 @@ fn is_canonical(value: &Scalar) -> bool {
     value.0 < Scalar::MODULUS
 }
 
+/// The loops over fractions, with tables that are the given ones in other roles.
+fn check_fractions([a, b, c, d]: [&[Scalar]; 4], factor: Scalar) {
+    let each = |f: &dyn Fn(usize) -> Scalar| (0..a.len()).map(f).collect::<Vec<Scalar>>();
+    let numerators = each(&|i| a[i] * d[i] + c[i] * b[i]);
+    let denominators = each(&|i| b[i] * d[i]);
+    let sums = each(&|i| b[i] + d[i]);
+    let scaled = each(&|i| a[i] + factor * b[i]);
+    // Tables (a, b), (b, c), (c, d), (d, a) at the two values of a variable, weighed by c.
+    let halves = LayerHalves { left: [a, b], q_high: [b, c], p_high: [c, d], q_low: [d, a] };
+    let layer = RoundSums {
+        constant: each(&|i| c[i] * (a[i] * b[i] + c[i] * d[i])).iter().sum(),
+        leading: each(&|i| c[i] * ((b[i] - a[i]) * (c[i] - b[i]) + (d[i] - c[i]) * (a[i] - d[i])))
+            .iter()
+            .sum(),
+    };
+    let two = Halves { left_low: a, left_high: b, right_low: c, right_high: d };
+    let weighed = RoundSums {
+        constant: each(&|i| b[i] * (a[i] * c[i])).iter().sum(),
+        leading: each(&|i| b[i] * ((b[i] - a[i]) * (d[i] - c[i]))).iter().sum(),
+    };
+    for backend in Backend::available() {
+        let name = backend.name();
+        let (mut p, mut q) = (vec![Scalar::ONE; a.len()], vec![Scalar::ONE; a.len()]);
+        let fractions = |numerators, denominators| Fractions { numerators, denominators };
+        add_fractions_on(backend, fractions(a, b), fractions(c, d), &mut p, &mut q);
+        assert!(p.iter().chain(&q).all(is_canonical), "{name}");
+        assert_eq!((&p, &q), (&numerators, &denominators), "{name}");
+        add_inverses_on(backend, b, d, &mut p, &mut q);
+        assert!(p.iter().chain(&q).all(is_canonical), "{name}");
+        assert_eq!((&p, &q), (&sums, &denominators), "{name}");
+        assert_eq!(layer_sums_on(backend, c, &halves), layer, "{name}");
+        assert_eq!(weighed_sums_on(backend, b, &two), weighed, "{name}");
+        let mut out = a.to_vec();
+        add_scaled_on(backend, &mut out, b, factor);
+        assert!(out.iter().all(is_canonical), "{name}");
+        assert_eq!(out, scaled, "{name}");
+    }
+}
+
 fn check(rows: &[[Scalar; 4]], challenge: Scalar) {
     let [ll, lh, rl, rh]: [Vec<Scalar>; 4] = std::array::from_fn(|i| rows.iter().map(|row| row[i]).collect());
     let constant: Scalar = ll.iter().zip(&rl).map(|(left, right)| *left * right).sum();
     let leading: Scalar = rows.iter().map(|[ll, lh, rl, rh]| (*lh - ll) * (*rh - rl)).sum();
     let bound: Vec<Scalar> = ll.iter().zip(&lh).map(|(low, high)| *low + challenge * (*high - low)).collect();
     let scaled: Vec<Scalar> = lh.iter().map(|value| challenge * value).collect();
+    check_fractions([&ll, &lh, &rl, &rh], challenge);
     for backend in Backend::available() {
         let name = backend.name();
         assert_eq!(inner_product_on(backend, &ll, &rl), constant, "{name}");
@@ -63,6 +103,8 @@ fn check(rows: &[[Scalar; 4]], challenge: Scalar) {
         let mut out = ll.clone();
         bind_on(backend, &mut out, &lh, challenge);
         assert!(out.iter().all(is_canonical), "{name}");
+        assert_eq!(out, bound, "{name}");
+        bind_into(&ll, &lh, challenge, &mut out);
         assert_eq!(out, bound, "{name}");
         let mut out = lh.clone();
         scale_on(backend, &mut out, challenge);
