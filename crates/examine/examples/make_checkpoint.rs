@@ -1,8 +1,9 @@
 //! Writes a Llama-shaped checkpoint with random weights, a file for each layer, in little memory.
 //!
 //! `make_checkpoint SHAPE OUT [LIKE]`: the shape is `large` (layers and vocabulary of an 8-billion-parameter Llama 3.1,
-//! 16 layers of its 32) or `small`. With LIKE, a checkpoint this program wrote before, the new one shares its files by
-//! hard links but has another `mlp.down_proj` in its middle layer. Weights are bf16, as such models are distributed.
+//! 16 layers of its 32), `wide` (two of these layers) or `small`. With LIKE, a checkpoint this program wrote before, the
+//! new one shares its files by hard links but has another `mlp.down_proj` in its middle layer. Weights are bf16, as such
+//! models are distributed.
 
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
@@ -30,6 +31,10 @@ const LARGE: Shape =
 const SMALL: Shape =
     Shape { hidden: 512, inner: 1792, layers: 16, heads: 8, key_value_heads: 2, vocabulary: 8192 };
 
+/// As wide as the large one, with few layers and tokens: a rehearsal.
+const WIDE: Shape =
+    Shape { hidden: 4096, inner: 14_336, layers: 2, heads: 32, key_value_heads: 8, vocabulary: 16_384 };
+
 /// A tensor to write: its name, its shape, and the size of its entries.
 struct Tensor {
     name: String,
@@ -51,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (shape, out, like) = match arguments.as_slice() {
         [shape, out] => (shape, out, None),
         [shape, out, like] => (shape, out, Some(Path::new(like))),
-        _ => return Err("usage: make_checkpoint large|small OUT [LIKE]".into()),
+        _ => return Err("usage: make_checkpoint large|wide|small OUT [LIKE]".into()),
     };
     make(shape, Path::new(out), like)
 }
@@ -60,8 +65,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 pub(crate) fn make(shape: &str, out: &Path, like: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let shape = match shape {
         "large" => LARGE,
+        "wide" => WIDE,
         "small" => SMALL,
-        other => return Err(format!("unknown shape {other}: expected large or small").into()),
+        other => return Err(format!("unknown shape {other}: expected large, wide or small").into()),
     };
     fs::create_dir_all(out)?;
     let files = shape.files(like.is_some());
