@@ -17,6 +17,7 @@ use candle_nn::Module;
 
 use crate::{
     attention::{Heads, KvCache, causal, split_heads},
+    beginnings::Sharing,
     error::ModelError,
     hook::Hook,
     linear::ModuleInfo,
@@ -26,7 +27,8 @@ use crate::{
 
 /// One layer of a decoder.
 pub(crate) trait Block: Send + Sync {
-    /// The residual stream after this layer, `[tokens, hidden]` as before it. `layer` counts from 0.
+    /// The residual stream after this layer, `[tokens, hidden]` as before it, or [`Pass::kept`] rows of it: those that
+    /// [`Pass::attend`] answers for. `layer` counts from 0.
     fn forward(&self, x: &Tensor, layer: usize, pass: &mut Pass<'_>) -> Result<Tensor, ModelError>;
 
     /// Adds the layer's linear hook points, in the order of the forward pass.
@@ -93,9 +95,13 @@ pub(crate) struct Pass<'a> {
     cache: Option<&'a mut KvCache>,
     pub(crate) hook: &'a mut dyn Hook,
     rotary: Option<Rotary>,
+    /// Where texts begin alike: rows are fewer than tokens.
+    sharing: Option<Sharing>,
+    /// The rows that are wanted after attention, if not all.
+    kept: Option<Tensor>,
 }
 
-/// Projections of all tokens of a pass, `[tokens, heads * width]` each.
+/// Projections of all rows of a pass, `[rows, heads * width]` each.
 pub(crate) struct Projected {
     pub(crate) query: Tensor,
     pub(crate) key: Tensor,
@@ -114,10 +120,28 @@ impl<'a> Pass<'a> {
         let longest = runs.iter().map(|run| run.positions).max().unwrap_or(0);
         let rotary =
             if frequencies.is_empty() { None } else { Some(Rotary::new(frequencies, past..past + longest)?) };
-        Ok(Self { runs, past, cache, hook, rotary })
+        Ok(Self { runs, past, cache, hook, rotary, sharing: None, kept: None })
     }
 
-    /// The position of every token, `[tokens]`.
+    /// The same pass, where one row stands for several tokens. Not with a cache.
+    pub(crate) fn shared(self, sharing: Option<Sharing>) -> Self {
+        Self { sharing, ..self }
+    }
+
+    /// The same pass, of which these rows alone are wanted after attention.
+    pub(crate) fn keeping(self, rows: Tensor) -> Self {
+        Self { kept: Some(rows), ..self }
+    }
+
+    /// The rows that are wanted after attention, of `[rows, width]`.
+    pub(crate) fn kept(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        match &self.kept {
+            Some(rows) => x.index_select(rows, 0),
+            None => Ok(x.clone()),
+        }
+    }
+
+    /// The position of every row, `[rows]`.
     pub(crate) fn positions(&self) -> candle_core::Result<Tensor> {
         let of_run = |run: &Run| {
             let (first, past) = (self.past as u32, self.past + run.positions);
@@ -125,11 +149,15 @@ impl<'a> Pass<'a> {
         };
         let positions: Vec<u32> = self.runs.iter().flat_map(of_run).collect();
         let count = positions.len();
-        Tensor::from_vec(positions, count, &candle_core::Device::Cpu)
+        let positions = Tensor::from_vec(positions, count, &candle_core::Device::Cpu)?;
+        match &self.sharing {
+            Some(sharing) => sharing.gather(&positions),
+            None => Ok(positions),
+        }
     }
 
     /// The attention of one layer, over cached positions and the new ones. Queries and keys are turned where the model
-    /// has rotary positions. Returns `[tokens, query heads * width]`.
+    /// has rotary positions. Returns `[rows, query heads * width]`, of the rows that are kept.
     pub(crate) fn attend(
         &mut self,
         layer: usize,
@@ -140,7 +168,13 @@ impl<'a> Pass<'a> {
         let mut outputs = Vec::with_capacity(self.runs.len());
         for run in &self.runs {
             let tokens = run.sequences * run.positions;
-            let split = |x: &Tensor, heads| split_heads(&x.narrow(0, start, tokens)?, run.sequences, heads);
+            let split = |x: &Tensor, heads| {
+                let of_run = match &self.sharing {
+                    Some(sharing) => sharing.spread(x, start, tokens)?,
+                    None => x.narrow(0, start, tokens)?,
+                };
+                split_heads(&of_run, run.sequences, heads)
+            };
             let turned = |x: &Tensor, heads| match &self.rotary {
                 Some(rotary) => rotary.turn(&split(x, heads)?),
                 None => split(x, heads),
@@ -157,6 +191,10 @@ impl<'a> Pass<'a> {
             });
             start += tokens;
         }
-        Tensor::cat(&outputs, 0)
+        let attended = Tensor::cat(&outputs, 0)?;
+        match &self.sharing {
+            Some(sharing) => self.kept(&sharing.gather(&attended)?),
+            None => self.kept(&attended),
+        }
     }
 }

@@ -156,7 +156,7 @@ impl Block for Layer {
         let projected = Projected { query: part(0)?, key: part(1)?, value: part(2)? };
         let attended = pass.attend(layer, self.heads, &projected)?;
         let [projected] = self.attention_output.forward(&attended, pass.hook)?;
-        let x = (x + projected)?;
+        let x = (pass.kept(x)? + projected)?;
         let [inner] = self.inner.forward(&self.inner_norm.forward(&x)?, pass.hook)?;
         let [projected] = self.inner_output.forward(&self.activation.apply(&inner)?, pass.hook)?;
         Ok((x + projected)?)

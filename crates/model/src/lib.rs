@@ -38,6 +38,7 @@
 #![forbid(unsafe_code)]
 
 mod attention;
+mod beginnings;
 mod budget;
 mod config;
 mod contents;

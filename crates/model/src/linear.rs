@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Storage, Tensor};
 use lorica_tensor::ModuleName;
+use rayon::prelude::*;
 
 use crate::{
     error::ModelError,
@@ -51,7 +52,7 @@ struct Linear {
 }
 
 /// Weights in 16 bits are widened this many at a time: what is computed is that of single precision throughout.
-pub(crate) const WIDENED_AT_A_TIME: usize = 1 << 22;
+pub(crate) const WIDENED_AT_A_TIME: usize = 1 << 21;
 
 /// `x W` for `x` `[tokens, inputs]` and `weight` `[inputs, outputs]` of any float type, in single precision.
 pub(crate) fn product(x: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor> {
@@ -59,19 +60,29 @@ pub(crate) fn product(x: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor
         return x.matmul(weight);
     }
     let (inputs, outputs) = weight.dims2()?;
-    let columns = (WIDENED_AT_A_TIME / inputs.max(1)).max(1);
-    let mut parts = Vec::new();
-    for first in (0..outputs).step_by(columns) {
-        // Transposed views of stored rows widen row by row.
-        let part = weight.narrow(1, first, columns.min(outputs - first))?;
-        let wide = if part.t()?.is_contiguous() {
-            part.t()?.to_dtype(DType::F32)?.t()?
-        } else {
-            part.to_dtype(DType::F32)?
-        };
-        parts.push(x.matmul(&wide)?);
+    // Candle widens on one thread and multiplies on all: a part for each, widened at the same time.
+    let threads = rayon::current_num_threads();
+    let columns = (WIDENED_AT_A_TIME / threads / inputs.max(1)).max(1);
+    let firsts: Vec<usize> = (0..outputs).step_by(columns).collect();
+    let mut parts = Vec::with_capacity(firsts.len());
+    for firsts in firsts.chunks(threads) {
+        let wide = firsts
+            .par_iter()
+            .map(|&first| widened(&weight.narrow(1, first, columns.min(outputs - first))?))
+            .collect::<candle_core::Result<Vec<Tensor>>>()?;
+        for wide in wide {
+            parts.push(x.matmul(&wide)?);
+        }
     }
     Tensor::cat(&parts, 1)
+}
+
+fn widened(part: &Tensor) -> candle_core::Result<Tensor> {
+    // Transposed views of stored rows widen row by row.
+    if part.t()?.is_contiguous() {
+        return part.t()?.to_dtype(DType::F32)?.t();
+    }
+    part.to_dtype(DType::F32)
 }
 
 impl Linear {

@@ -194,7 +194,7 @@ impl Block for Layer {
         let [query, key, value] = self.attention.forward(&self.attention_norm.forward(x)?, pass.hook)?;
         let attended = pass.attend(layer, self.heads, &Projected { query, key, value })?;
         let [projected] = self.attention_output.forward(&attended, pass.hook)?;
-        let x = (x + projected)?;
+        let x = (pass.kept(x)? + projected)?;
         let [gate, up] = self.inner.forward(&self.inner_norm.forward(&x)?, pass.hook)?;
         let gated = (self.activation.apply(&gate)? * up)?;
         let [projected] = self.inner_output.forward(&gated, pass.hook)?;

@@ -160,8 +160,9 @@ impl Block for Layer {
         let projected = Projected { query: part(0)?, key: part(1)?, value: part(2)? };
         let attended = pass.attend(layer, self.heads, &projected)?;
         let [attended] = self.attention_output.forward(&attended, pass.hook)?;
-        let after_attention = (x + attended)?;
-        let read = if self.parallel { x } else { &after_attention };
+        let x = pass.kept(x)?;
+        let after_attention = (&x + attended)?;
+        let read = if self.parallel { &x } else { &after_attention };
         let [inner] = self.inner.forward(&self.inner_norm.forward(read)?, pass.hook)?;
         let [projected] = self.inner_output.forward(&self.activation.apply(&inner)?, pass.hook)?;
         Ok((after_attention + projected)?)

@@ -1,11 +1,14 @@
 //! Next-token logits at chosen positions of texts of different lengths, handed out in blocks of the vocabulary.
 //!
 //! Linear layers work on rows, whichever text they belong to: all texts of a group are one matrix, and only attention
-//! sees where one ends. `Flow` is the way of the texts through the layers, and does not know where these come from.
+//! sees where one ends. What texts share at their beginning is computed once, and in the last layer what follows
+//! attention is computed of the wanted rows alone. `Flow` is the way of the texts through the layers, and does not
+//! know where these come from.
 
 use candle_core::{Device, Tensor};
 
 use crate::{
+    beginnings::{Beginnings, Sharing},
     config::ModelConfig,
     decoder::{Block, LastNorm, Outline, Pass, Run},
     error::ModelError,
@@ -153,15 +156,16 @@ impl Outline {
 /// Requests on their way through the layers.
 pub(crate) struct Flow<'a> {
     outline: &'a Outline,
-    requests: &'a [RowRequest<'a>],
     groups: Vec<Group>,
 }
 
 struct Group {
-    /// Requests in the order of the rows of `x`.
-    order: Vec<usize>,
     runs: Vec<Run>,
-    /// The residual stream, `[tokens, hidden]`.
+    sharing: Option<Sharing>,
+    /// Request and place of each wanted row, and where it is in `x` until the last layer has run.
+    places: Vec<(usize, usize)>,
+    wanted: Vec<u32>,
+    /// The residual stream, `[rows, hidden]`; of the wanted rows alone after the last layer.
     x: Tensor,
 }
 
@@ -169,7 +173,7 @@ impl<'a> Flow<'a> {
     /// Embeds the tokens of groups of requests, each ordered by length.
     pub(crate) fn start(
         outline: &'a Outline,
-        requests: &'a [RowRequest<'a>],
+        requests: &[RowRequest<'_>],
         groups: &[Vec<usize>],
         positions: Option<&Tensor>,
         embed: &mut dyn FnMut(&[u32]) -> Result<Tensor, ModelError>,
@@ -177,51 +181,64 @@ impl<'a> Flow<'a> {
         let groups = groups
             .iter()
             .map(|order| {
-                let tokens: Vec<u32> = order
-                    .iter()
-                    .filter_map(|&request| requests.get(request))
-                    .flat_map(|request| request.tokens)
-                    .copied()
-                    .collect();
-                let runs = runs(requests, order);
+                let texts = || order.iter().filter_map(|&request| Some((request, requests.get(request)?)));
+                let beginnings = Beginnings::of(texts().map(|(_, request)| request.tokens));
+                let (mut places, mut wanted) = (Vec::new(), Vec::new());
+                let mut tokens = Vec::new();
+                for (request, RowRequest { tokens: text, positions }) in texts() {
+                    for (place, &position) in positions.iter().enumerate() {
+                        places.push((request, place));
+                        wanted.extend(beginnings.row(tokens.len() + position));
+                    }
+                    tokens.extend_from_slice(text);
+                }
+                let first = beginnings.first().iter();
+                let tokens: Vec<u32> =
+                    first.filter_map(|&place| tokens.get(place as usize).copied()).collect();
+                let (runs, sharing) = (runs(requests, order), beginnings.sharing()?);
                 let hook = &mut NoHook;
-                let pass = Pass::new(&[], runs.clone(), None, hook)?;
+                let pass = Pass::new(&[], runs.clone(), None, hook)?.shared(sharing.clone());
                 let x = place(embed(&tokens)?, positions, &pass)?;
-                Ok(Group { order: order.clone(), runs, x })
+                Ok(Group { runs, sharing, places, wanted, x })
             })
-            .collect::<Result<_, ModelError>>()?;
-        Ok(Self { outline, requests, groups })
+            .collect::<Result<Vec<_>, ModelError>>()?;
+        // Nobody asks what the others become.
+        let groups = groups.into_iter().filter(|group| !group.wanted.is_empty()).collect();
+        Ok(Self { outline, groups })
+    }
+
+    /// Rows that go through each layer.
+    pub(crate) fn tokens(&self) -> candle_core::Result<usize> {
+        self.groups.iter().map(|group| group.x.dim(0)).sum()
+    }
+
+    /// Rows that are wanted.
+    pub(crate) fn wanted(&self) -> usize {
+        self.groups.iter().map(|group| group.wanted.len()).sum()
     }
 
     /// Runs one layer.
     pub(crate) fn layer(&mut self, block: &dyn Block, layer: usize) -> Result<(), ModelError> {
         for group in &mut self.groups {
             let hook = &mut NoHook;
-            let mut pass = Pass::new(&self.outline.frequencies, group.runs.clone(), None, hook)?;
+            let frequencies = &self.outline.frequencies;
+            let mut pass =
+                Pass::new(frequencies, group.runs.clone(), None, hook)?.shared(group.sharing.clone());
+            if layer + 1 == self.outline.layers {
+                pass = pass.keeping(Tensor::new(group.wanted.as_slice(), &Device::Cpu)?);
+            }
             group.x = block.forward(&group.x, layer, &mut pass)?;
         }
         Ok(())
     }
 
-    /// The wanted rows after the last norm.
+    /// The wanted rows after the last layer and the last norm.
     pub(crate) fn finish(self, norm: &LastNorm) -> Result<Wanted, ModelError> {
         let mut places = Vec::new();
         let mut hidden = Vec::new();
-        for group in &self.groups {
-            let mut rows = Vec::new();
-            let mut start = 0;
-            for &request in &group.order {
-                let Some(RowRequest { tokens, positions }) = self.requests.get(request) else { continue };
-                for (place, &position) in positions.iter().enumerate() {
-                    places.push((request, place));
-                    rows.push((start + position) as u32);
-                }
-                start += tokens.len();
-            }
-            if !rows.is_empty() {
-                let rows = Tensor::new(rows, &Device::Cpu)?;
-                hidden.push(norm.forward(&group.x.index_select(&rows, 0)?)?);
-            }
+        for group in self.groups {
+            places.extend(group.places);
+            hidden.push(norm.forward(&group.x)?);
         }
         let hidden = if hidden.is_empty() { None } else { Some(Tensor::cat(&hidden, 0)?) };
         Ok(Wanted { places, hidden })

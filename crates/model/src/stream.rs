@@ -41,6 +41,10 @@ pub struct PassReport {
     pub passes: usize,
     /// Bytes of weights read.
     pub bytes: u64,
+    /// Tokens that went through the layers; what texts share at their beginning counts once.
+    pub tokens: usize,
+    /// Rows that went through the output matrix.
+    pub rows: usize,
     /// The most bytes of weights that could be held at once.
     pub window: u64,
     /// Time for which computing waited for weights.
@@ -177,9 +181,12 @@ impl StreamedModel {
         let positions = self.family.parts().positions(&mut loader)?;
         let total = self.pass_bytes() * plan.waves.len() as u64;
         let mut state = Progress { done: 0, total };
+        let (mut tokens, mut rows) = (0, 0);
         for wave in &plan.waves {
             let mut embed = |tokens: &[u32]| self.embed(tokens);
             let mut flow = Flow::start(outline, requests, &wave.groups, positions.as_ref(), &mut embed)?;
+            tokens += flow.tokens()?;
+            rows += flow.wanted();
             for layer in 0..outline.layers {
                 let Sent { unit: Unit::Block(block), held } = inbox.next()? else { return Err(disorder()) };
                 flow.layer(&*block, layer)?;
@@ -203,7 +210,8 @@ impl StreamedModel {
         }
         progress(Progress { done: total, total });
         let (passes, window) = (plan.waves.len(), plan.credit);
-        Ok(PassReport { passes, bytes: total, window, waited: inbox.waited, elapsed: Duration::ZERO })
+        let (waited, elapsed) = (inbox.waited, Duration::ZERO);
+        Ok(PassReport { passes, bytes: total, tokens, rows, window, waited, elapsed })
     }
 
     /// Bytes of weights that one pass reads: all but an embedding of which only some rows are.

@@ -135,8 +135,11 @@ fn a_window_ends_what_a_token_can_see() {
 
 #[test]
 fn a_model_that_streams_by_computes_what_a_loaded_one_does() {
-    let texts = [text(11, 1), text(3, 2), text(11, 3), text(1, 4), text(30, 5), text(8, 6)];
-    let positions: [&[usize]; 6] = [&[10, 4], &[2], &[0], &[0], &[29, 1, 15], &[]];
+    // Some begin alike, and one of these is asked twice; of one nothing is asked.
+    let mut texts = vec![text(11, 1), text(3, 2), text(11, 3), text(1, 4), text(30, 5), text(8, 6)];
+    texts.extend([text(11, 1), [&text(11, 1)[..9], &text(21, 7)].concat(), text(30, 5)[..29].to_vec()]);
+    let positions: [&[usize]; 9] =
+        [&[10, 4], &[2], &[0], &[0], &[29, 1, 15], &[], &[10, 8], &[9, 29], &[28, 0]];
     let requests: Vec<RowRequest<'_>> =
         texts.iter().zip(positions).map(|(tokens, positions)| RowRequest { tokens, positions }).collect();
     let shipped = ["tiny-gpt2", "tiny-llama"].map(|name| (name, Draft::of(name)));
