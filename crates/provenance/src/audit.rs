@@ -1,7 +1,7 @@
 //! Checking a log: every hash computed again from the entries, against the signed head and against heads kept earlier.
 //!
 //! One pass over the entries gives the root, the roots at the sizes of all kept checkpoints, and every tile. Where something
-//! does not hold, [`crate::diagnose`] looks for the place. Memory: a few hundred bundles, however long the log.
+//! does not hold, `diagnose` looks for the place. Memory: a few hundred bundles, however long the log.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -4,10 +4,11 @@
 //! kinds, unknown fields, repeated fields, and any second spelling of the same event are refused, so that no two entries
 //! say the same under two hashes.
 
-use std::fmt;
+use std::{fmt, fs::File, io::Read as _, path::Path};
 
-use lorica_tensor::Digest;
+use lorica_tensor::{Digest, files::FileError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sha2::{Digest as _, Sha256};
 
 use crate::tile::MAX_ENTRY_BYTES;
 
@@ -15,6 +16,25 @@ use crate::tile::MAX_ENTRY_BYTES;
 pub const EVENT_FORMAT: &str = "lorica-event/1";
 /// The longest name of a run, a data set or a metric, in bytes.
 pub const MAX_LABEL_BYTES: usize = 256;
+
+/// SHA-256 of a file, as events name files: what `sha256sum` prints. In little memory.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn file_digest(path: &Path) -> Result<Digest, FileError> {
+    let unreadable = |source| FileError::Read { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(FileError::NotAFile { path: path.to_owned() });
+    }
+    let (mut hash, mut block) = (Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut block).map_err(unreadable)? {
+            0 => return Ok(Digest(hash.finalize().into())),
+            length => hash.update(block.get(..length).unwrap_or_default()),
+        }
+    }
+}
 
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

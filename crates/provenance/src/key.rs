@@ -1,9 +1,9 @@
 //! Keys of signed notes: Ed25519, as text.
 //!
-//! | text | form |
-//! |---|---|
-//! | verifier key | `<name>+<key id>+<base64(0x01 || public key)>` |
-//! | signer key | `PRIVATE+KEY+<name>+<key id>+<base64(0x01 || seed)>` |
+//! ```text
+//! verifier key   <name>+<key id>+<base64(0x01 || public key)>
+//! signer key     PRIVATE+KEY+<name>+<key id>+<base64(0x01 || seed)>
+//! ```
 //!
 //! The key id is the first four bytes of `SHA-256(name || 0x0A || 0x01 || public key)`, as eight hexadecimal digits. Both
 //! forms are those of Go's `sumdb/note`, which c2sp.org/signed-note names its ids after.

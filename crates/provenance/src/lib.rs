@@ -12,7 +12,7 @@
 //! | [`writer`] | appending: one writer, whole batches or nothing |
 //! | [`reader`] | entries, tiles and proofs of a log on disk |
 //! | [`proof`] | proof files: C2SP tlog-proof, and the body of a tlog-witness request |
-//! | [`audit`] | everything computed again from the entries; edit, deletion, reorder, fork and rollback named |
+//! | [`mod@audit`] | everything computed again from the entries; edit, deletion, reorder, fork and rollback named |
 //!
 //! It stands above [`lorica_tensor`] (digests, files) and knows nothing of models, proofs of training or the network.
 

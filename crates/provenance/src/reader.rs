@@ -1,7 +1,7 @@
 //! A log on disk: its checkpoint, its entries, its tiles, and the proofs they give.
 //!
 //! A reader believes nothing but sizes that somebody else has checked: what it returns is to be verified against a signed
-//! root, by [`crate::proof`] or by [`crate::audit`].
+//! root, by [`crate::proof`] or by [`mod@crate::audit`].
 
 use std::{
     cell::RefCell,
