@@ -2,6 +2,8 @@
 
 pub(crate) mod identify;
 mod parse;
+pub(crate) mod tensor;
+pub(crate) mod train;
 
 use std::{
     net::SocketAddr,
@@ -71,6 +73,12 @@ pub(crate) enum Command {
     Identify(Box<identify::IdentifyArgs>),
     /// Train and derive small models with known relations, to try `identify` on
     Zoo(ZooArgs),
+    /// Keep and check the record of a training run
+    #[command(subcommand)]
+    Train(train::TrainCommand),
+    /// Commit to tensors for tools outside, and check such commitments
+    #[command(subcommand)]
+    Tensor(tensor::TensorCommand),
     /// See the whole of it on shipped data: two parties, one proof, three cheats
     Demo(DemoArgs),
     /// Measure times and sizes on this machine

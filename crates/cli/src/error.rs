@@ -5,8 +5,10 @@ use std::{io, path::PathBuf};
 use lorica_adapter::AdapterError;
 use lorica_algebra::kernels::SimdError;
 use lorica_attack::session::ForgeryError;
+use lorica_commitment::CommitError;
 use lorica_model::ModelError;
 use lorica_prove::{registration::RegistrationError, secret::SecretError, session::SessionProofError};
+use lorica_provenance::{ReadError, WriteError};
 use lorica_relation::rows::RowsError;
 use lorica_serve::{ClientError, ServeError, record::RecordError};
 use lorica_session::engine::EngineError;
@@ -132,6 +134,23 @@ pub(crate) enum CliError {
     ServeModel(#[from] lorica_endpoint::server::ServeError),
     #[error(transparent)]
     Zoo(#[from] lorica_zoo::ZooError),
+    #[error(transparent)]
+    Key(#[from] lorica_provenance::KeyFileError),
+    #[error(transparent)]
+    LogWrite(#[from] lorica_provenance::WriteError),
+    #[error(transparent)]
+    LogRead(#[from] lorica_provenance::ReadError),
+    #[error(transparent)]
+    Audit(#[from] lorica_provenance::audit::AuditError),
+    /// The log's tiles give no proof that holds.
+    #[error(
+        "no proof was written, because it does not hold: {source}; `lorica train log verify --log {log}` names the place"
+    )]
+    NotProven { log: String, source: Box<lorica_provenance::ProofInvalid> },
+    #[error(transparent)]
+    Commitment(#[from] lorica_commitment::CommitError),
+    #[error(transparent)]
+    CommitmentDocument(#[from] lorica_commitment::DocumentError),
     #[error(
         "the contributor's server did not start: expected its address on stdout, found {found:?}; its own message is above"
     )]
@@ -148,6 +167,13 @@ impl CliError {
             // What is no manifest at all was not checked against anything.
             Self::Registered(RegisteredError::Manifest(_)) => Exit::Failed,
             Self::Registered(_) | Self::RegistrationInvalid(_) | Self::NotOpened(_) => Exit::No,
+            Self::LogWrite(WriteError::Changed { .. }) | Self::NotProven { .. } => Exit::No,
+            Self::LogRead(error) | Self::LogWrite(WriteError::Read(error)) => match error {
+                // Signed by nobody, or by somebody else.
+                ReadError::Checkpoint { .. } => Exit::No,
+                _ => Exit::Failed,
+            },
+            Self::Commitment(CommitError::NoSecret | CommitError::Nothing) => Exit::Usage,
             Self::Interrupted { source, .. } => source.exit(),
             _ => Exit::Failed,
         }

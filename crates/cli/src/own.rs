@@ -133,13 +133,19 @@ fn describe(module: &ManifestModule) -> String {
 pub(crate) fn read_secret(path: &Path) -> Result<AdapterSecret, CliError> {
     let bytes = read_required(path, MAX_SECRET_BYTES, "expected the secret that `lorica commit` wrote")?;
     let bytes = Zeroizing::new(bytes);
+    warn_if_exposed(path)?;
+    // Anything that is not text is not the format either.
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    AdapterSecret::from_text(text).map_err(|source| CliError::Secret { path: path.to_owned(), source })
+}
+
+/// Warns where others can read a secret file.
+pub(crate) fn warn_if_exposed(path: &Path) -> Result<(), CliError> {
     let mode = path.metadata().map_err(CliError::io("read", path))?.permissions().mode();
     if mode & 0o077 != 0 {
         tracing::warn!("{} can be read by others (mode {:o}): chmod 600 it", path.display(), mode & 0o777);
     }
-    // Anything that is not text is not the format either.
-    let text = std::str::from_utf8(&bytes).unwrap_or_default();
-    AdapterSecret::from_text(text).map_err(|source| CliError::Secret { path: path.to_owned(), source })
+    Ok(())
 }
 
 /// Fresh entropy for one proof.

@@ -11,6 +11,8 @@ mod pin;
 mod prove;
 mod run;
 mod serve;
+mod tensor;
+mod train;
 mod verify;
 mod zoo;
 
@@ -37,6 +39,8 @@ pub(crate) fn dispatch(command: &Command, console: &Console) -> Result<Exit, Cli
         Command::Verify(args) => verify::run(args, console),
         Command::Identify(args) => identify::run(args, console),
         Command::Zoo(args) => console.emit(&zoo::run(args, console)?),
+        Command::Train(command) => train::run(command, console),
+        Command::Tensor(command) => tensor::run(command, console),
         Command::Demo(args) => console.emit(&demo::run(args, console)?),
         Command::Bench(command) => bench::run(command, console),
         Command::Completions { shell } => {

@@ -62,6 +62,11 @@ pub(crate) fn lorica<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Answer {
     }
 }
 
+/// Arguments behind one another.
+pub(crate) fn join(parts: &[&[std::ffi::OsString]]) -> Vec<std::ffi::OsString> {
+    parts.concat()
+}
+
 /// The arguments of a command, from texts and paths.
 #[macro_export]
 macro_rules! args {
