@@ -110,6 +110,18 @@ pub(crate) struct CommitArgs {
     /// Folder for manifest.json, commitments.bin, registration.bin and secret
     #[arg(long)]
     pub(crate) out: PathBuf,
+    /// What is proven of the committed entries
+    #[arg(long, value_enum, default_value = "int16")]
+    pub(crate) range: RangeChoice,
+}
+
+/// What is proven of the committed entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RangeChoice {
+    /// Each is an integer of 16 bits, so that a VALID is exact over the integers
+    Int16,
+    /// Nothing: commits in less time, and a VALID holds modulo the group order only
+    None,
 }
 
 #[derive(Debug, Args)]

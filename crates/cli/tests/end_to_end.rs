@@ -51,7 +51,7 @@ fn gpt2_from_folder_to_valid_with_both_openings() {
     assert!(fs::metadata(user.join("proof.bin")).unwrap().len() <= 2600);
 
     let pinned = lorica(args!["pin", user.join("manifest.json"), "--expect", &contributor.pin, "--json"]);
-    assert_eq!(pinned.code(0).json()["range"], "none");
+    assert_eq!(pinned.code(0).json()["range"], "int16");
     let (own, adapter) = (contributor.own(), &contributor.adapter);
     let open = lorica(args![
         "open",

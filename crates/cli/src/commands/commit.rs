@@ -23,7 +23,7 @@ use lorica_verify::{
 use serde::Serialize;
 
 use crate::{
-    args::CommitArgs,
+    args::{CommitArgs, RangeChoice},
     artefacts::{ArtefactPaths, PublicArtefacts, SECRET_FILE, session_generators},
     base,
     error::CliError,
@@ -44,6 +44,8 @@ pub(crate) struct CommitReport {
     pub(crate) modules: usize,
     pub(crate) weights: u64,
     pub(crate) commitments: usize,
+    /// What is proven of the committed entries.
+    pub(crate) range: RangeLevel,
     pub(crate) seconds: f64,
     pub(crate) proof_bytes: ProofBytes,
     leaks: Vec<String>,
@@ -57,6 +59,10 @@ pub(crate) struct ProofBytes {
 }
 
 pub(crate) fn run(args: &CommitArgs, console: &Console) -> Result<CommitReport, CliError> {
+    let range = match args.range {
+        RangeChoice::Int16 => RangeLevel::Int16,
+        RangeChoice::None => RangeLevel::None,
+    };
     let mut folder = OutputFolder::create(&args.out)?;
     let own = OwnAdapter::load(&args.adapter)?;
     let model_folder = ModelFolder::open(&args.base)?;
@@ -85,7 +91,7 @@ pub(crate) fn run(args: &CommitArgs, console: &Console) -> Result<CommitReport, 
             nonce: own::fresh_nonce()?,
             secret: &secret,
             generators: &generators,
-            range: RangeLevel::None,
+            range,
         }
         .run(&own::entropy()?, &|done, total| progress.set(done, total))?
     };
@@ -103,6 +109,7 @@ pub(crate) fn run(args: &CommitArgs, console: &Console) -> Result<CommitReport, 
         modules: shapes.len(),
         weights,
         commitments: 2 * sizes.pairs,
+        range,
         seconds,
         proof_bytes,
         leaks: leaks(),
@@ -221,6 +228,12 @@ impl Report for CommitReport {
             short(&self.base.config),
             short(&self.base.weights)
         )?;
+        match self.range {
+            RangeLevel::Int16 => {
+                writeln!(out, "range  int16: every entry is proven to be an integer of 16 bits")?
+            }
+            RangeLevel::None => writeln!(out, "range  none: entries are not proven to be small integers")?,
+        }
         writeln!(out, "pin    {}", self.pin)?;
         writeln!(out, "\nin {}:", self.folder)?;
         writeln!(out, "  manifest.json, commitments.bin, registration.bin   public: give them to users")?;

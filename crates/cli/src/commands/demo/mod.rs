@@ -25,7 +25,7 @@ use lorica_verify::verdict::Outcome;
 use crate::{
     args::{
         Combine, CommitArgs, DemoArgs, FetchArgs, InspectArgs, ManifestArgs, OpeningChoice, PatienceArgs,
-        PinArgs, ProveArgs, RunArgs,
+        PinArgs, ProveArgs, RangeChoice, RunArgs,
     },
     artefacts::{
         ArtefactPaths, MAX_PROOF_BYTES, NewFolder, PROOF_FILE, PublicArtefacts, SECRET_FILE, open_transcript,
@@ -120,8 +120,12 @@ impl Demo {
             let report = inspect::run(&inspect)?;
             Ok((report::inspection(&report), ()))
         })?;
-        let commit =
-            CommitArgs { adapter: data.adapter.clone(), base: data.base.clone(), out: contributor.clone() };
+        let commit = CommitArgs {
+            adapter: data.adapter.clone(),
+            base: data.base.clone(),
+            out: contributor.clone(),
+            range: RangeChoice::Int16,
+        };
         let pin = story.step(Party::Contributor, "commit", || {
             let report = commit::run(&commit, quiet)?;
             Ok((report::commit(&report), report.pin))

@@ -134,7 +134,10 @@ pub(super) fn inspection(report: &InspectReport) -> String {
 }
 
 pub(super) fn commit(report: &CommitReport) -> String {
-    format!("{} hiding commitments, and a proof that each can be opened", count(report.commitments as u64))
+    format!(
+        "{} hiding commitments, and a proof that each can be opened, to integers of 16 bits",
+        count(report.commitments as u64)
+    )
 }
 
 pub(super) fn traffic(report: &RunReport) -> String {
