@@ -5,8 +5,9 @@
 //! those of level j + 1. The walk goes from the roots, which are committed, to claims on the leaves of every tree; all
 //! trees share its points. `docs/spec/lookup.md` derives it.
 //!
-//! A lookup is a forest of two trees, one over `1 / (gamma - w_i)` for the leaves and one over `m_v / (gamma - v)` for the
-//! table, and the constraint that their roots are equal fractions. **Leaves and multiplicities are fixed before gamma.**
+//! A lookup is a forest of a few trees over `1 / (gamma - w_i)` for the leaves, one over `m_v / (gamma - v)` for the table,
+//! and the constraint that the roots of the former sum to that of the latter. **Leaves and multiplicities are fixed before
+//! gamma.**
 
 use lorica_algebra::Scalar;
 use lorica_algebra::multilinear::prefix_at;
@@ -29,12 +30,13 @@ const TAU: Label = Label("lookup: tau");
 /// Bits of the table `0, 1, .. 2^16 - 1`.
 pub const TABLE_BITS: usize = 16;
 
-/// The trees of a lookup, in order: the leaves', then the table's.
-const TREES: usize = 2;
+/// The largest number of trees over the leaves: all but the last are full, so that little is padded.
+pub const MAX_LEAF_TREES: usize = 4;
 
 /// Who sends the messages of a forest.
 pub trait Layers: Rounds {
-    /// The commitment to the roots: numerator and denominator of the leaves' tree, then of the table's.
+    /// The commitment to numerators and denominators: of the roots of all leaves' trees, of the table's, and of the sums of the
+    /// first two leaves' roots, of the first three, and so on.
     fn roots(&mut self) -> Result<EncodedPoint, Self::Error>;
 
     /// A layer begins, with the claims at `point` weighed by powers of lambda.
@@ -55,13 +57,38 @@ pub struct LookupShape {
     pub leaves: usize,
 }
 
+/// A tree over consecutive leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeafTree {
+    /// Its first leaf.
+    pub first: usize,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl LeafTree {
+    /// `ceil(log2 count)`
+    pub fn depth(&self) -> usize {
+        lorica_algebra::multilinear::variables(self.count)
+    }
+}
+
+/// A claim on the leaves of one tree.
+#[derive(Debug, Clone)]
+pub struct LeafClaim {
+    /// Which leaves.
+    pub tree: LeafTree,
+    /// The point, as many coordinates as the tree is deep.
+    pub point: Vec<Scalar>,
+    /// Their extension at that point, padded with zeros.
+    pub value: AffineForm,
+}
+
 /// What a lookup leaves to be shown.
 #[derive(Debug, Clone)]
 pub struct LookupClaims {
-    /// The point of the leaves' claim, `depth` coordinates.
-    pub leaf_point: Vec<Scalar>,
-    /// The extension of the leaves at that point, padded with zeros.
-    pub leaves: AffineForm,
+    /// One for each tree over leaves, in order.
+    pub leaves: Vec<LeafClaim>,
     /// The point of the table's claim, [`TABLE_BITS`] coordinates.
     pub table_point: Vec<Scalar>,
     /// The extension of the multiplicities at that point.
@@ -72,45 +99,59 @@ pub struct LookupClaims {
     pub products: Vec<ProductConstraint>,
 }
 
-/// The claims on one tree's level at the walk's point.
+/// One tree on the walk: its depth, the claims on its level at the walk's point, and the point where it ended.
 #[derive(Debug, Clone)]
 struct Claims {
+    depth: usize,
     numerator: AffineForm,
     denominator: AffineForm,
+    end: Vec<Scalar>,
 }
 
 impl LookupShape {
-    /// The depth of the leaves' tree, `ceil(log2 N)`.
-    pub fn depth(&self) -> usize {
-        lorica_algebra::multilinear::variables(self.leaves)
+    /// The trees over the leaves: powers of two by the highest binary digits of N, and in the last tree what remains. Each
+    /// begins at a multiple of its own size, padded to a power of two.
+    pub fn trees(&self) -> Vec<LeafTree> {
+        let (mut trees, mut first) = (Vec::new(), 0usize);
+        while first < self.leaves {
+            let left = self.leaves.saturating_sub(first);
+            let last = trees.len().saturating_add(1) == MAX_LEAF_TREES;
+            let count = if last { left } else { 1 << left.ilog2() };
+            trees.push(LeafTree { first, count });
+            first = first.saturating_add(count);
+        }
+        trees
     }
 
-    /// The depth of each tree.
-    fn depths(&self) -> [usize; TREES] {
-        [self.depth(), TABLE_BITS]
+    /// The depth of each tree: the leaves', then the table's.
+    fn depths(&self) -> Vec<usize> {
+        self.trees().iter().map(LeafTree::depth).chain([TABLE_BITS]).collect()
     }
 
-    /// The number of layers of the walk: the depth of the deeper tree.
+    /// The number of layers of the walk: the depth of the deepest tree.
     pub fn layers(&self) -> usize {
-        self.depth().max(TABLE_BITS)
-    }
-
-    /// The number of trees that are deeper than a layer.
-    pub fn active(&self, layer: usize) -> usize {
-        self.depths().iter().filter(|depth| **depth > layer).count()
+        self.depths().into_iter().max().unwrap_or(0)
     }
 
     /// The number of slots of each commitment of the walk, in the order of sending.
     pub fn blocks(self) -> impl Iterator<Item = usize> {
+        let depths = self.depths();
+        let active = move |layer: usize| depths.iter().filter(|depth| **depth > layer).count();
         let layer =
-            move |layer: usize| std::iter::repeat_n(2, layer).chain([self.active(layer).saturating_mul(4)]);
-        std::iter::once(2 * TREES).chain((0..self.layers()).flat_map(layer))
+            move |layer: usize| std::iter::repeat_n(2, layer).chain([active(layer).saturating_mul(4)]);
+        std::iter::once(self.root_slots()).chain((0..self.layers()).flat_map(layer))
+    }
+
+    /// Slots of the roots' commitment: two for each tree, two for each sum of leaves' roots.
+    fn root_slots(&self) -> usize {
+        self.trees().len().saturating_mul(4)
     }
 
     /// The number of terms in the constraints of [`LookupClaims::products`].
     pub fn product_terms(&self) -> usize {
         let of_layers = self.depths().iter().fold(0usize, |sum, depth| sum.saturating_add(*depth));
-        of_layers.saturating_mul(2).saturating_add(2)
+        let sums = self.trees().len().saturating_sub(1);
+        of_layers.saturating_mul(2).saturating_add(sums.saturating_mul(3)).saturating_add(2)
     }
 
     /// Walks from the roots to the leaves, for a gamma that was drawn after leaves and multiplicities were fixed.
@@ -120,58 +161,79 @@ impl LookupShape {
         walk: &mut Walk<'_>,
         party: &mut P,
     ) -> Result<LookupClaims, P::Error> {
-        let [p_leaves, q_leaves, p_table, q_table] = walk.receive(ROOTS, party.roots()?);
-        let slot = AffineForm::slot;
-        let minus = |form| scaled(form, -Scalar::from(1u8));
-        let roots = ProductConstraint {
-            terms: vec![(slot(p_leaves), slot(q_table)), (minus(slot(p_table)), slot(q_leaves))],
-            target: AffineForm::public(Scalar::from(0u8)),
-        };
-        let mut products = vec![roots];
-        let mut leaves = Claims { numerator: slot(p_leaves), denominator: slot(q_leaves) };
-        let mut table = Claims { numerator: slot(p_table), denominator: slot(q_table) };
-        let (mut leaf_point, mut table_point) = (Vec::new(), Vec::new());
+        let trees = self.trees();
+        let mut slots = walk.receive_many(ROOTS, party.roots()?, self.root_slots()).into_iter();
+        // There are as many slots as are taken here; a slot that is not there would be refused when all forms are collapsed.
+        let mut next = || slots.next().unwrap_or(Slot(usize::MAX));
+        let mut claims: Vec<Claims> = self
+            .depths()
+            .into_iter()
+            .map(|depth| Claims {
+                depth,
+                numerator: AffineForm::slot(next()),
+                denominator: AffineForm::slot(next()),
+                end: Vec::new(),
+            })
+            .collect();
+        let mut products = root_products(&claims, || [next(), next()]);
         let mut point = Vec::new();
-        let [depth, table_depth] = self.depths();
         for layer in 0..self.layers() {
-            let mut active = Vec::with_capacity(TREES);
-            if depth > layer {
-                active.push((0, &mut leaves));
-            }
-            if table_depth > layer {
-                active.push((1, &mut table));
-            }
-            let step = Layer { point, active };
+            let active = claims.iter_mut().enumerate().filter(|(_, claims)| claims.depth > layer).collect();
             let product;
-            (point, product) = step.walk(walk, party)?;
+            (point, product) = Layer { point, active }.walk(walk, party)?;
             products.push(product);
             let reached = layer.saturating_add(1);
-            if reached == depth {
-                leaf_point.clone_from(&point);
-            }
-            if reached == table_depth {
-                table_point.clone_from(&point);
+            for claims in claims.iter_mut().filter(|claims| claims.depth == reached) {
+                claims.end.clone_from(&point);
             }
         }
 
-        // The leaves' numerators are 1 for i < N and then 0, their denominators gamma - w_i and then 1.
-        let inside = prefix_at(&leaf_point, self.leaves);
-        let mut numerators = leaves.numerator;
-        numerators.constant -= inside;
-        let mut values = minus(leaves.denominator);
-        values.constant += gamma * inside + Scalar::from(1u8) - inside;
+        let mut zeros = Vec::new();
+        let mut claims = claims.into_iter();
+        let mut leaves = Vec::with_capacity(trees.len());
+        for (tree, Claims { numerator, denominator, end, .. }) in trees.into_iter().zip(claims.by_ref()) {
+            // Numerators are 1 for all leaves and then 0, denominators gamma - w_i and then 1.
+            let inside = prefix_at(&end, tree.count);
+            let mut numerators = numerator;
+            numerators.constant -= inside;
+            zeros.push(numerators);
+            let mut value = scaled(denominator, -Scalar::from(1u8));
+            value.constant += gamma * inside + Scalar::from(1u8) - inside;
+            leaves.push(LeafClaim { tree, point: end, value });
+        }
+        let table = claims.next();
+        let (table_point, multiplicities, mut denominators) = match table {
+            Some(Claims { numerator, denominator, end, .. }) => (end, numerator, denominator),
+            None => (Vec::new(), AffineForm::slot(Slot(usize::MAX)), AffineForm::slot(Slot(usize::MAX))),
+        };
         // The table's denominators are gamma - v.
-        let mut denominators = table.denominator;
         denominators.constant -= gamma - identity_at(&table_point);
-        Ok(LookupClaims {
-            leaf_point,
-            leaves: values,
-            table_point,
-            multiplicities: table.numerator,
-            zeros: vec![numerators, denominators],
-            products,
-        })
+        zeros.push(denominators);
+        Ok(LookupClaims { leaves, table_point, multiplicities, zeros, products })
     }
+}
+
+/// The roots of all leaves' trees sum to the table's, the last one: sum by sum, each on the two slots that `next` gives.
+fn root_products(claims: &[Claims], mut next: impl FnMut() -> [Slot; 2]) -> Vec<ProductConstraint> {
+    let Some((table, leaves)) = claims.split_last() else { return Vec::new() };
+    let Some((first, others)) = leaves.split_first() else { return Vec::new() };
+    let (mut p, mut q) = (first.numerator.clone(), first.denominator.clone());
+    let mut products = Vec::new();
+    for other in others {
+        let [p_sum, q_sum] = next().map(AffineForm::slot);
+        products.push(ProductConstraint {
+            terms: vec![(p, other.denominator.clone()), (other.numerator.clone(), q.clone())],
+            target: p_sum.clone(),
+        });
+        products
+            .push(ProductConstraint { terms: vec![(q, other.denominator.clone())], target: q_sum.clone() });
+        (p, q) = (p_sum, q_sum);
+    }
+    products.push(ProductConstraint {
+        terms: vec![(p, table.denominator.clone()), (scaled(table.numerator.clone(), -Scalar::from(1u8)), q)],
+        target: AffineForm::public(Scalar::from(0u8)),
+    });
+    products
 }
 
 /// One layer: the claims of the trees that are deeper, each with the tree's number.
@@ -275,14 +337,26 @@ mod tests {
 
     #[test]
     fn sizes_of_small_forests() {
-        for (leaves, depth, layers) in
-            [(1, 0, 16), (2, 1, 16), (3, 2, 16), (1 << 16, 16, 16), ((1 << 16) + 1, 17, 17)]
-        {
+        for (leaves, counts, layers) in [
+            (1, vec![1], 16),
+            (2, vec![2], 16),
+            (3, vec![2, 1], 16),
+            (1 << 16, vec![1 << 16], 16),
+            ((1 << 16) + 1, vec![1 << 16, 1], 16),
+            ((1 << 17) + (1 << 16), vec![1 << 17, 1 << 16], 17),
+            (0b1_0111_1101, vec![256, 64, 32, 29], 16),
+        ] {
             let shape = LookupShape { leaves };
-            assert_eq!((shape.depth(), shape.layers()), (depth, layers));
+            let trees = shape.trees();
+            assert_eq!(trees.iter().map(|tree| tree.count).collect::<Vec<_>>(), counts);
+            for tree in &trees {
+                assert_eq!(tree.first % (1 << tree.depth().min(60)), 0, "{leaves}");
+            }
+            assert_eq!(shape.layers(), layers);
             assert_eq!(shape.blocks().count(), 1 + layers * (layers - 1) / 2 + layers);
-            assert_eq!(shape.product_terms(), 2 * (depth + 16) + 2);
+            let depths: usize = trees.iter().map(LeafTree::depth).sum();
+            assert_eq!(shape.product_terms(), 2 * (depths + 16) + 3 * (counts.len() - 1) + 2);
         }
-        assert_eq!(LookupShape { leaves: 3 }.blocks().take(6).collect::<Vec<_>>(), [4, 8, 2, 8, 2, 2]);
+        assert_eq!(LookupShape { leaves: 3 }.blocks().take(6).collect::<Vec<_>>(), [8, 8, 2, 4, 2, 2]);
     }
 }

@@ -10,7 +10,7 @@ use lorica_algebra::{Point, Scalar, scalar};
 use lorica_argument::collapse::powers;
 use lorica_argument::form::Slot;
 use lorica_argument::generators::{Generators, registration_slots};
-use lorica_argument::lookup::TABLE_BITS;
+use lorica_argument::lookup::{LeafTree, TABLE_BITS};
 use lorica_argument::opening::OpeningMode;
 use lorica_argument::products::SlotBases;
 use lorica_argument::transcript::Transcript;
@@ -73,10 +73,9 @@ impl FreeRows {
         let mut leaves = vec![Scalar::default(); packing.leaves()];
         for kind in packing.kinds() {
             for (row, block) in &kind.rows {
-                let size = 1 << kind.log_size;
-                for i in 0..size {
+                for i in 0..1 << kind.log_size {
                     let entry = self.0[*row].entries.get(kind.offset + i).copied().unwrap_or_default();
-                    leaves[block * size + i] = entry + Scalar::from(ENTRY_OFFSET);
+                    leaves[kind.leaf(*block) + i] = entry + Scalar::from(ENTRY_OFFSET);
                 }
             }
         }
@@ -120,15 +119,21 @@ struct FreeLeaves<'a> {
 }
 
 impl LeafSource for FreeLeaves<'_> {
-    fn tree(&self, gamma: Scalar) -> FractionTree<'_> {
-        let mut numerators = vec![Scalar::from(1u8); self.leaves.len()];
-        let mut denominators: Vec<Scalar> = self.leaves.iter().map(|leaf| gamma - leaf).collect();
-        for padding in self.padding {
-            let [numerator, denominator] = padding(gamma);
-            numerators.push(numerator);
-            denominators.push(denominator);
-        }
-        FractionTree::new(Leaves::Fractions { numerators, denominators })
+    fn trees(&self, trees: &[LeafTree], gamma: Scalar) -> Vec<FractionTree<'_>> {
+        let tree = |(number, tree): (usize, &LeafTree)| {
+            let leaves = &self.leaves[tree.first..tree.first + tree.count];
+            let mut numerators = vec![Scalar::from(1u8); leaves.len()];
+            let mut denominators: Vec<Scalar> = leaves.iter().map(|leaf| gamma - leaf).collect();
+            if number + 1 == trees.len() {
+                for padding in self.padding {
+                    let [numerator, denominator] = padding(gamma);
+                    numerators.push(numerator);
+                    denominators.push(denominator);
+                }
+            }
+            FractionTree::new(Leaves::Fractions { numerators, denominators })
+        };
+        trees.iter().enumerate().map(tree).collect()
     }
 }
 
@@ -144,7 +149,7 @@ pub struct CheatingRegistrar<'a> {
     pub rows: &'a FreeRows,
     /// What it claims of the leaves.
     pub multiplicities: &'a Multiplicities,
-    /// Fractions behind the last leaf, at most up to the next power of two.
+    /// Fractions behind the last leaf, at most up to where the last tree is full.
     pub padding: &'a [Fraction],
 }
 
@@ -281,7 +286,8 @@ pub fn rewrite_slot(
     let mut randomness = Randomness::new(entropy, prover.secret, &step.transcript.state());
     let (counted, multiplicities) = prover.commit_multiplicities(&shape, &row_bases, &mut randomness)?;
     let (gamma, step) = step.commit(&multiplicities).ok_or(RangeProofError::ZeroChallenge)?;
-    let trees = [prover.leaves.tree(gamma), FractionTree::new(counted.leaves(gamma))];
+    let mut trees = prover.leaves.trees(&shape.lookup().trees(), gamma);
+    trees.push(FractionTree::new(counted.leaves(gamma)));
     let step = step.walk(&shape, &mut ForestProver::new(trees, &mut scratch, &mut randomness))?;
     let mut products = ProductsProver::new(&mut scratch, &mut randomness);
     let bases = SlotBases { slots: &slots, blinding: *prover.generators.blinding() };

@@ -1,5 +1,5 @@
-//! What a cheating registrar may try against the range argument, at the real verifier; and the two ablations that show that
-//! the attacks bite.
+//! What a cheating registrar may try against the range argument, at the real verifier; and the ablations that show that the
+//! attacks bite.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -22,8 +22,9 @@ use lorica_verify::registered::PinnedAdapter;
 use lorica_verify::registration::RegistrationInvalid;
 use lorica_verify::verdict::{Check, Outcome, judge};
 
-/// Ragged on purpose: 2 * (6 + 10) + 9 + 3 = 44 leaves, so the tree has 20 places of padding.
-const SHAPES: [Shape; 2] = [(6, 10, 2), (9, 3, 1)];
+/// Ragged on purpose: 2 * (6 + 10) + 20 + 7 = 59 leaves, so the trees have 32, 16, 8 and 3 leaves, the last with one place of
+/// padding.
+const SHAPES: [Shape; 2] = [(6, 10, 2), (20, 7, 1)];
 const MODES: [OpeningMode; 2] = [OpeningMode::Fast, OpeningMode::Compact];
 
 /// A registrar's artefacts and choices, honest until they are changed.
@@ -291,13 +292,13 @@ fn padding_that_cancels_an_entry_is_refused() {
     let mut counted = cheat.counts();
     counted[7 + (1 << 15)] += one();
     cheat.multiplicities = Some(counted);
-    cheat.padding = vec![nothing, counts_twice];
+    cheat.padding = vec![counts_twice];
     cheat.is_refused("a leaf in the padding");
     let mut cheat = Cheat::new();
     cheat.padding = vec![scaled];
     cheat.is_refused("another denominator in the padding");
     let mut honest = Cheat::new();
-    honest.padding = vec![nothing; 20];
+    honest.padding = vec![nothing];
     honest.outcome(OpeningMode::Compact).unwrap();
 }
 
@@ -307,7 +308,7 @@ fn padding_that_cancels_an_entry_is_refused() {
 fn junk_beyond_a_rows_length_enters_nothing() {
     let mut cheat = Cheat::new();
     for row in &mut cheat.rows.0[..2] {
-        // Rows of A of the first module have 6 entries of 10.
+        // Rows of A of the first module have 6 entries of 20.
         row.entries.extend([integer(1 << 15), Scalar::from(3u8).inverse().unwrap()]);
     }
     let forged = cheat.forge(OpeningMode::Compact, &mut FiatShamir::new(RANGE_PROTOCOL));

@@ -35,7 +35,7 @@ pub struct ForestProver<'s, 'g, 'a> {
 }
 
 impl<'s, 'g, 'a> ForestProver<'s, 'g, 'a> {
-    /// Starts from the trees, the leaves' first.
+    /// Starts from the trees: those of the leaves, then the table's.
     pub fn new(
         trees: impl IntoIterator<Item = FractionTree<'a>>,
         scratch: &'s mut Scratch<'g>,
@@ -97,8 +97,17 @@ impl Rounds for ForestProver<'_, '_, '_> {
 
 impl Layers for ForestProver<'_, '_, '_> {
     fn roots(&mut self) -> Result<EncodedPoint, RangeProofError> {
-        let roots: Vec<Scalar> = self.trees.iter().flat_map(|walked| walked.claims).collect();
-        Ok(self.scratch.commit(&roots, self.randomness))
+        let mut values: Vec<Scalar> = self.trees.iter().flat_map(|walked| walked.claims).collect();
+        // The sums of the leaves' roots: of the first two, of the first three, and so on. The last tree is the table's.
+        let leaves = self.trees.len().saturating_sub(1);
+        let roots: Vec<[Scalar; 2]> = self.trees.iter().take(leaves).map(|walked| walked.claims).collect();
+        if let Some(([mut p, mut q], others)) = roots.split_first().map(|(first, others)| (*first, others)) {
+            for [p_other, q_other] in others {
+                (p, q) = (p * q_other + *p_other * q, q * q_other);
+                values.extend([p, q]);
+            }
+        }
+        Ok(self.scratch.commit(&values, self.randomness))
     }
 
     fn enter(&mut self, point: &[Scalar], lambda: Scalar) {

@@ -10,7 +10,7 @@ use lorica_algebra::point::{self, EncodedPoint, FixedBase};
 use lorica_algebra::{Point, Scalar};
 use lorica_argument::collapse::{CollapsedForm, powers};
 use lorica_argument::generators::{Generators, registration_slots};
-use lorica_argument::lookup::TABLE_BITS;
+use lorica_argument::lookup::{LeafTree, TABLE_BITS};
 use lorica_argument::opening::OpeningMode;
 use lorica_argument::products::SlotBases;
 use lorica_argument::transcript::Transcript;
@@ -57,8 +57,8 @@ pub trait CommittedRows {
 
 /// The leaves of the lookup.
 pub trait LeafSource {
-    /// Their fractions `1 / (gamma - w_i)`.
-    fn tree(&self, gamma: Scalar) -> FractionTree<'_>;
+    /// The fractions `1 / (gamma - w_i)`, for each of the given trees.
+    fn trees(&self, trees: &[LeafTree], gamma: Scalar) -> Vec<FractionTree<'_>>;
 }
 
 /// How often each number of the table is a leaf.
@@ -86,7 +86,7 @@ impl WordLeaves {
             let size = 1 << kind.log_size;
             for (row, block) in &kind.rows {
                 let entries = &rows[*row][kind.offset..kind.offset + size];
-                for (word, entry) in words[block * size..].iter_mut().zip(entries) {
+                for (word, entry) in words[kind.leaf(*block)..].iter_mut().zip(entries) {
                     // An entry v stands in the table as v + 2^15.
                     *word = (*entry as u16) ^ 0x8000;
                 }
@@ -104,8 +104,9 @@ impl WordLeaves {
 }
 
 impl LeafSource for WordLeaves {
-    fn tree(&self, gamma: Scalar) -> FractionTree<'_> {
-        FractionTree::new(Leaves::Words { words: &self.0, gamma })
+    fn trees(&self, trees: &[LeafTree], gamma: Scalar) -> Vec<FractionTree<'_>> {
+        let words = |tree: &LeafTree| &self.0[tree.first..tree.first + tree.count];
+        trees.iter().map(|tree| FractionTree::new(Leaves::Words { words: words(tree), gamma })).collect()
     }
 }
 
@@ -210,7 +211,8 @@ impl RangeProver<'_> {
         let (counted, multiplicities) = self.commit_multiplicities(&shape, &row_bases, &mut randomness)?;
         let (gamma, step) = step.commit(&multiplicities).ok_or(RangeProofError::ZeroChallenge)?;
         // 3. The lookup.
-        let trees = [self.leaves.tree(gamma), FractionTree::new(counted.leaves(gamma))];
+        let mut trees = self.leaves.trees(&shape.lookup().trees(), gamma);
+        trees.push(FractionTree::new(counted.leaves(gamma)));
         let mut forest = ForestProver::new(trees, &mut scratch, &mut randomness);
         let step = step.walk(&shape, &mut forest)?;
         drop(forest);
@@ -346,9 +348,11 @@ impl<'s, 'g> ColumnsProver<'s, 'g> {
         Self { shape, rows, multiplicities, tables, vectors, half, scratch, randomness }
     }
 
-    fn add(&mut self, vector: Zeroizing<Vec<Scalar>>, offset: usize, form: Vec<Scalar>) {
+    fn add(&mut self, vector: Zeroizing<Vec<Scalar>>, offset: usize, form: Vec<Scalar>, factor: Scalar) {
         let mut right = vec![Scalar::zero(); vector.len()];
-        right[offset..offset + form.len()].copy_from_slice(&form);
+        for (right, value) in right[offset..].iter_mut().zip(form) {
+            *right = factor * value;
+        }
         self.tables.push(ProductTables { left: vector.to_vec(), right, right_is_public: true });
         self.vectors.push(vector);
     }
@@ -367,14 +371,15 @@ impl<'s, 'g> ColumnsProver<'s, 'g> {
 
 impl Columns for ColumnsProver<'_, '_> {
     fn enter(&mut self, claims: &ColumnClaims) {
-        let ColumnClaims { leaf_point, table_point, kappa } = claims;
+        let ColumnClaims { leaf_points, leaf_factors, table_point, table_factor } = claims;
         let packing = &self.shape.packing;
-        for (kind, weights) in packing.kinds().zip(packing.block_weights(leaf_point)) {
+        for (kind, weights) in packing.kinds().zip(packing.block_weights(leaf_points)) {
             let rows: Vec<(usize, Scalar)> =
                 kind.rows.iter().zip(weights).map(|((row, _), weight)| (*row, weight)).collect();
             let mut vector = Zeroizing::new(vec![Scalar::zero(); self.shape.width]);
             self.rows.combine(&rows, &mut vector);
-            self.add(vector, kind.offset, low_form(leaf_point, kind.log_size));
+            let form = low_form(&leaf_points[kind.tree], kind.log_size);
+            self.add(vector, kind.offset, form, leaf_factors[kind.tree]);
         }
         let MultiplicityRows { values, row_length, .. } = self.multiplicities;
         let high = &table_point[..TABLE_BITS - self.shape.multiplicity_bits];
@@ -383,7 +388,7 @@ impl Columns for ColumnsProver<'_, '_> {
             vector.iter_mut().zip(row).for_each(|(sum, value)| *sum += eq * value);
         }
         let form = low_form(table_point, self.shape.multiplicity_bits);
-        self.add(vector, 0, form.into_iter().map(|value| *kappa * value).collect());
+        self.add(vector, 0, form, *table_factor);
     }
 }
 

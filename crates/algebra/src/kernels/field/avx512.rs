@@ -177,9 +177,9 @@ pub(super) unsafe fn layer_sums(weights: &[Scalar], halves: &LayerHalves<'_>) ->
     let (left, q_high) = (halves.left.map(<[_]>::as_chunks), halves.q_high.map(<[_]>::as_chunks));
     let (p_high, q_low) = (halves.p_high.map(<[_]>::as_chunks), halves.q_low.map(<[_]>::as_chunks));
     let (mut constant, mut leading) = (Totals::default(), Totals::default());
-    for first in (0..steps.len()).step_by(STEPS_PER_FOLD) {
+    for (fold, folded) in steps.chunks(STEPS_PER_FOLD).enumerate() {
         let (mut lower, mut difference) = (Columns::zero(), Columns::zero());
-        for i in first..steps.len().min(first + STEPS_PER_FOLD) {
+        for (i, weight) in (fold * STEPS_PER_FOLD..).zip(folded) {
             let (left_low, q_high_low) = (Lanes::load(&left[0].0[i]), Lanes::load(&q_high[0].0[i]));
             let (p_high_low, q_low_low) = (Lanes::load(&p_high[0].0[i]), Lanes::load(&q_low[0].0[i]));
             let (mut at_zero, mut leading) = (Columns::zero(), Columns::zero());
@@ -194,7 +194,7 @@ pub(super) unsafe fn layer_sums(weights: &[Scalar], halves: &LayerHalves<'_>) ->
                 Lanes::load(&q_low[1].0[i]).minus(q_low_low),
             );
             let [at_zero, leading] = Columns::reduced([at_zero, leading]);
-            let weight = Lanes::load(&steps[i]);
+            let weight = Lanes::load(weight);
             lower.add_product(at_zero, weight);
             difference.add_product(leading, weight);
         }
@@ -225,9 +225,9 @@ pub(super) unsafe fn weighed_sums(weights: &[Scalar], halves: &Halves<'_>) -> Ro
     let (right_low, right_low_rest) = halves.right_low.as_chunks::<LANES>();
     let (right_high, right_high_rest) = halves.right_high.as_chunks::<LANES>();
     let (mut constant, mut leading) = (Totals::default(), Totals::default());
-    for first in (0..steps.len()).step_by(STEPS_PER_FOLD) {
+    for (fold, folded) in steps.chunks(STEPS_PER_FOLD).enumerate() {
         let (mut lower, mut difference) = (Columns::zero(), Columns::zero());
-        for i in first..steps.len().min(first + STEPS_PER_FOLD) {
+        for (i, weight) in (fold * STEPS_PER_FOLD..).zip(folded) {
             let (left, right) = (Lanes::load(&left_low[i]), Lanes::load(&right_low[i]));
             let (mut at_zero, mut leading) = (Columns::zero(), Columns::zero());
             at_zero.add_product(left, right);
@@ -236,7 +236,7 @@ pub(super) unsafe fn weighed_sums(weights: &[Scalar], halves: &Halves<'_>) -> Ro
                 Lanes::load(&right_high[i]).minus(right),
             );
             let [at_zero, leading] = Columns::reduced([at_zero, leading]);
-            let weight = Lanes::load(&steps[i]);
+            let weight = Lanes::load(weight);
             lower.add_product(at_zero, weight);
             difference.add_product(leading, weight);
         }

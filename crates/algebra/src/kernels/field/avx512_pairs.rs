@@ -86,10 +86,10 @@ pub(super) unsafe fn sums(weights: &[Scalar], halves: &PairHalves<'_>) -> PairSu
     let mut totals = [Wide::ZERO; 11];
     let low_52 = _mm512_set1_epi64((1 << 52) - 1);
     let offset = _mm512_set1_epi64(FACTOR_OFFSET);
-    for first in (0..weights.len()).step_by(STEPS_PER_FOLD) {
+    for (fold, folded) in weights.chunks(STEPS_PER_FOLD).enumerate() {
         let mut columns = [SmallColumns::zero(); 11];
-        for i in first..weights.len().min(first + STEPS_PER_FOLD) {
-            let weight = Lanes::load(&weights[i]);
+        for (i, weight) in (fold * STEPS_PER_FOLD..).zip(folded) {
+            let weight = Lanes::load(weight);
             let ((s0, m0), (s0_one, m0_one)) = (halves[0].at(i), halves[1].at(i));
             let ((s1, m1), (s1_one, m1_one)) = (halves[2].at(i), halves[3].at(i));
             let (ds0, dm0) = (_mm512_sub_epi64(s0_one, s0), _mm512_sub_epi64(m0_one, m0));

@@ -91,10 +91,10 @@ pub(super) unsafe fn sums(weights: &[Scalar], halves: &WordHalves<'_>) -> WordSu
     let high = halves.high.map(<[_]>::as_chunks::<LANES>);
     let mut totals = [Wide::ZERO; 6];
     let one = _mm512_set1_epi64(1);
-    for first in (0..steps.len()).step_by(STEPS_PER_FOLD) {
+    for (fold, folded) in steps.chunks(STEPS_PER_FOLD).enumerate() {
         let mut columns = [SmallColumns::zero(); 6];
-        for i in first..steps.len().min(first + STEPS_PER_FOLD) {
-            let weight = Lanes::load(&steps[i]);
+        for (i, weight) in (fold * STEPS_PER_FOLD..).zip(folded) {
+            let weight = Lanes::load(weight);
             let [a, a1] = [load_words(&low[0].0[i]), load_words(&low[1].0[i])];
             let [b, b1] = [load_words(&high[0].0[i]), load_words(&high[1].0[i])];
             // Differences of words fit the signed 32 bits that are multiplied.

@@ -167,7 +167,7 @@ mod tests {
     fn words(count: usize, seed: usize) -> Vec<u16> {
         (0..count)
             .map(|i| {
-                if (i + seed) % 2 == 0 {
+                if (i + seed).is_multiple_of(2) {
                     EDGES[(i / 2 + seed) % EDGES.len()]
                 } else {
                     (i * 40_503 * (seed + 1)) as u16
