@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    audit::{AuditError, Finding, Findings, unreadable},
+    audit::{AuditError, unreadable},
     checkpoint::Checkpoint,
+    finding::{Finding, Findings},
     hash::Hash,
     reader::LogReader,
     tile::{self, Row, TILE_LEVELS, TILE_WIDTH, Tile},
@@ -35,7 +36,7 @@ struct Block {
 impl Diagnosis<'_> {
     /// Finds the places.
     pub(crate) fn run(&self, findings: &mut Findings) -> Result<(), AuditError> {
-        let before = findings.list.len();
+        let before = findings.total();
         let blocks = self.blocks()?;
         let stated: Option<Vec<&[Hash]>> = blocks.iter().map(|block| block.stated.as_deref()).collect();
         let stated = stated.map(|stated| stated.concat());
@@ -44,7 +45,7 @@ impl Diagnosis<'_> {
         } else {
             self.compare_with_level_1(&blocks, findings)?;
         }
-        if findings.list.len() == before {
+        if findings.total() == before {
             let (first, size) = (self.unchanged, self.head.size);
             findings.add(Finding::Rewritten { first, count: size - first });
         }

@@ -13,6 +13,7 @@
 //! | [`reader`] | entries, tiles and proofs of a log on disk |
 //! | [`proof`] | proof files: C2SP tlog-proof, and the body of a tlog-witness request |
 //! | [`mod@audit`] | everything computed again from the entries; edit, deletion, reorder, fork and rollback named |
+//! | [`finding`] | what can be wrong, with its place |
 //!
 //! It stands above [`lorica_tensor`] (digests, files) and knows nothing of models, proofs of training or the network.
 
@@ -31,7 +32,9 @@
 pub mod audit;
 pub mod checkpoint;
 mod diagnose;
+mod disk;
 pub mod event;
+pub mod finding;
 pub mod hash;
 pub mod key;
 pub mod note;
@@ -41,9 +44,10 @@ pub mod tile;
 pub mod tree;
 pub mod writer;
 
-pub use audit::{Audit, AuditOptions, Broken, Finding, Kept, Verdict, audit};
+pub use audit::{Audit, AuditOptions, Broken, Kept, Verdict, audit};
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use event::{Event, EventError, What};
+pub use finding::Finding;
 pub use hash::Hash;
 pub use key::{KeyError, KeyFileError, LogSigner, VerifierKey};
 pub use note::{Note, NoteError};

@@ -6,16 +6,14 @@
 //! and the next batch writes over it.
 
 use std::{
-    collections::BTreeSet,
-    fs::{self, File, TryLockError},
-    io::{self, Write as _},
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
-use tempfile::NamedTempFile;
-
 use crate::{
     checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
+    disk::{Files, LOCK_FILE, STAGING_FOLDER, clear_staging, io_error, lock, sync_folder},
     event::{Event, EventError},
     hash::Hash,
     key::LogSigner,
@@ -23,11 +21,6 @@ use crate::{
     tile::{self, Row, TILE_LEVELS, TILE_WIDTH, Tile},
     tree::Frontier,
 };
-
-/// The file that a writer holds locked.
-const LOCK_FILE: &str = ".lock";
-/// Where files are written before they are renamed; emptied when a writer opens the log.
-const STAGING_FOLDER: &str = ".staging";
 
 /// Why nothing was appended.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +115,9 @@ impl LogWriter {
         let mut files = Files::new(folder)?;
         files.write(Path::new(CHECKPOINT_FILE), head.to_string().as_bytes())?;
         files.sync()?;
+        // The folder's own name; one that is named by itself stands in the current folder.
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sync_folder(parent.unwrap_or(Path::new(".")))?;
         Ok(Self {
             reader: LogReader::new(folder),
             signer,
@@ -327,114 +323,4 @@ impl Edge {
 
 fn bytes(hashes: &[Hash]) -> Vec<u8> {
     hashes.iter().flat_map(|hash| hash.0).collect()
-}
-
-/// Files that are synced at once: waiting for a disk is shared by those who wait together.
-const SYNCED_AT_ONCE: usize = 64;
-/// Threads that wait for the disk.
-const SYNCING_THREADS: usize = 8;
-
-/// Files that are written whole or not at all; their folders are synced together.
-struct Files<'a> {
-    folder: &'a Path,
-    staging: PathBuf,
-    /// Written, but neither synced nor in their place.
-    staged: Vec<(NamedTempFile, PathBuf)>,
-    /// Folders with new names in them.
-    changed: BTreeSet<PathBuf>,
-}
-
-impl<'a> Files<'a> {
-    fn new(folder: &'a Path) -> Result<Self, WriteError> {
-        let staging = folder.join(STAGING_FOLDER);
-        fs::create_dir_all(&staging).map_err(io_error(&staging))?;
-        Ok(Self { folder, staging, staged: Vec::new(), changed: BTreeSet::new() })
-    }
-
-    fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
-        let path = self.folder.join(path);
-        let parent = path.parent().unwrap_or(self.folder);
-        self.make(parent)?;
-        let mut file = NamedTempFile::new_in(&self.staging).map_err(io_error(&self.staging))?;
-        file.write_all(bytes).and_then(|()| public(file.as_file())).map_err(io_error(&path))?;
-        self.changed.insert(parent.to_owned());
-        self.staged.push((file, path));
-        if self.staged.len() < SYNCED_AT_ONCE { Ok(()) } else { self.place() }
-    }
-
-    /// Syncs the files that are staged and moves them to their places.
-    fn place(&mut self) -> Result<(), WriteError> {
-        let staged = std::mem::take(&mut self.staged);
-        let sync = |files: &[(NamedTempFile, PathBuf)]| {
-            files.iter().try_for_each(|(file, path)| file.as_file().sync_data().map_err(io_error(path)))
-        };
-        std::thread::scope(|scope| {
-            let chunks = staged.chunks(staged.len().div_ceil(SYNCING_THREADS).max(1));
-            let waiting: Vec<_> = chunks.map(|files| scope.spawn(move || sync(files))).collect();
-            // A thread that panics has synced nothing.
-            let died = || io_error(&self.staging)(io::Error::other("a thread that syncs files died"));
-            waiting.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| Err(died())))
-        })?;
-        for (file, path) in staged {
-            file.persist(&path).map_err(|error| io_error(&path)(error.error))?;
-        }
-        Ok(())
-    }
-
-    /// Makes a folder and those above it, each a change of the one above.
-    fn make(&mut self, folder: &Path) -> Result<(), WriteError> {
-        if self.changed.contains(folder) || folder.is_dir() {
-            return Ok(());
-        }
-        let above = folder.parent().unwrap_or(self.folder);
-        self.make(above)?;
-        match fs::create_dir(folder) {
-            Ok(()) => {
-                self.changed.insert(above.to_owned());
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(io_error(folder)(error)),
-        }
-    }
-
-    /// Makes all files and their names durable.
-    fn sync(&mut self) -> Result<(), WriteError> {
-        self.place()?;
-        for folder in std::mem::take(&mut self.changed) {
-            File::open(&folder).and_then(|file| file.sync_all()).map_err(io_error(&folder))?;
-        }
-        Ok(())
-    }
-}
-
-/// A temporary file is private; those of a log are for everybody the folder is for.
-fn public(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
-}
-
-fn lock(folder: &Path) -> Result<File, WriteError> {
-    let path = folder.join(LOCK_FILE);
-    let file =
-        File::options().create(true).truncate(false).write(true).open(&path).map_err(io_error(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(WriteError::Locked { path }),
-        Err(TryLockError::Error(source)) => Err(WriteError::Io { path, source }),
-    }
-}
-
-/// Removes what a writer that was killed left behind.
-fn clear_staging(folder: &Path) -> Result<(), WriteError> {
-    let path = folder.join(STAGING_FOLDER);
-    match fs::remove_dir_all(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&path)(error)),
-        _ => Ok(()),
-    }
-}
-
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> WriteError {
-    let path = path.to_owned();
-    move |source| WriteError::Io { path, source }
 }

@@ -13,7 +13,8 @@ use common::{Log, event, events, read_bundle, signer, write_bundle};
 use lorica_provenance::{
     AuditOptions, Checkpoint, CheckpointError, Event, Finding, Hash, LogReader, LogSigner, LogWriter,
     NoteError, audit,
-    audit::{AuditError, MAX_FINDINGS},
+    audit::AuditError,
+    finding::MAX_FINDINGS,
     tile::{self, Row, TILE_WIDTH, Tile},
     tree::Frontier,
 };
