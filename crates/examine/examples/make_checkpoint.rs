@@ -1,9 +1,10 @@
 //! Writes a Llama-shaped checkpoint with random weights, a file for each layer, in little memory.
 //!
-//! `make_checkpoint SHAPE OUT [other|LIKE]`: the shape is `large` (layers and vocabulary of an 8-billion-parameter Llama 3.1,
-//! 16 layers of its 32), `wide` (two of these layers) or `small`. With `other`, all weights are other
-//! ones. With LIKE, a checkpoint this program wrote before, the new one shares its files by hard links but has another
-//! `mlp.down_proj` in its middle layer. Weights are bf16, as such models are distributed.
+//! `make_checkpoint SHAPE OUT [LIKE]`: the shape is `large` (layers and vocabulary of an 8-billion-parameter Llama 3.1,
+//! 16 layers of its 32), `wide` (two of these layers) or `small`. With LIKE, a checkpoint this program wrote before, the
+//! new one shares its files by hard links but has another `mlp.down_proj` in its middle layer. Weights are bf16, as such
+//! models are distributed, and the output matrix is large enough for distributions as peaked as those of trained models:
+//! of flat ones, the most probable tokens alone say little.
 
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
@@ -53,28 +54,16 @@ enum Content {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (shape, out, weights) = match arguments.as_slice() {
-        [shape, out] => (shape, out, Weights::First),
-        [shape, out, other] if other == "other" => (shape, out, Weights::Other),
-        [shape, out, like] => (shape, out, Weights::Like(Path::new(like))),
-        _ => return Err("usage: make_checkpoint large|wide|small OUT [other|LIKE]".into()),
+    let (shape, out, like) = match arguments.as_slice() {
+        [shape, out] => (shape, out, None),
+        [shape, out, like] => (shape, out, Some(Path::new(like))),
+        _ => return Err("usage: make_checkpoint large|wide|small OUT [LIKE]".into()),
     };
-    make(shape, Path::new(out), weights)
+    make(shape, Path::new(out), like)
 }
 
-/// Which weights a checkpoint has.
-#[derive(Clone, Copy)]
-pub(crate) enum Weights<'a> {
-    /// Those of the first of a pair.
-    First,
-    /// None of those.
-    Other,
-    /// Those of the checkpoint in this folder, save one matrix.
-    Like(&'a Path),
-}
-
-/// Writes a checkpoint of this shape.
-pub(crate) fn make(shape: &str, out: &Path, weights: Weights<'_>) -> Result<(), Box<dyn Error>> {
+/// Writes a checkpoint of this shape, alike to another or not.
+pub(crate) fn make(shape: &str, out: &Path, like: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let shape = match shape {
         "large" => LARGE,
         "wide" => WIDE,
@@ -82,7 +71,7 @@ pub(crate) fn make(shape: &str, out: &Path, weights: Weights<'_>) -> Result<(), 
         other => return Err(format!("unknown shape {other}: expected large, wide or small").into()),
     };
     fs::create_dir_all(out)?;
-    let files = shape.files(weights);
+    let files = shape.files(like.is_some());
     let mut weight_map = Map::new();
     let mut total = 0;
     for (index, (tensors, changed)) in files.iter().enumerate() {
@@ -91,8 +80,8 @@ pub(crate) fn make(shape: &str, out: &Path, weights: Weights<'_>) -> Result<(), 
             weight_map.insert(tensor.name.clone(), name.clone().into());
         }
         let path = out.join(&name);
-        match weights {
-            Weights::Like(like) if !changed => fs::hard_link(like.join(&name), &path)?,
+        match like {
+            Some(like) if !changed => fs::hard_link(like.join(&name), &path)?,
             _ => write(&path, tensors)?,
         }
         total += fs::metadata(&path)?.len();
@@ -116,13 +105,14 @@ impl Shape {
         })
     }
 
-    /// The tensors of each file, and whether a checkpoint that is like another has a file of its own there.
-    fn files(&self, weights: Weights<'_>) -> Vec<(Vec<Tensor>, bool)> {
-        let mut seed = if matches!(weights, Weights::Other) { 1 << 33 } else { 0 };
+    /// The tensors of each file, and whether the changed checkpoint has a file of its own there.
+    fn files(&self, changed: bool) -> Vec<(Vec<Tensor>, bool)> {
+        let mut seed = 0;
         let mut random = |name: String, rows: usize, columns: usize| {
             seed += 1;
-            // Entries of about 1 / sqrt(columns), so that activations keep their size.
-            let exponent = 127 - (columns.ilog2() / 2) as u16;
+            // Entries of about 1 / sqrt(columns), so that activations keep their size. Logits are four times as large.
+            let larger = if name == "lm_head.weight" { 2 } else { 0 };
+            let exponent = 127 + larger - (columns.ilog2() / 2) as u16;
             Tensor { name, shape: vec![rows, columns], content: Content::Random { seed, exponent } }
         };
         let ones = |name: String| Tensor { name, shape: vec![self.hidden], content: Content::Ones };
@@ -144,7 +134,7 @@ impl Shape {
             ];
             let differs = layer == self.layers / 2;
             if differs
-                && matches!(weights, Weights::Like(_))
+                && changed
                 && let Some(Tensor { content: Content::Random { seed, .. }, .. }) = tensors.last_mut()
             {
                 *seed += 1 << 32;
