@@ -78,7 +78,7 @@ pub(crate) fn run(args: &CommitArgs, console: &Console) -> Result<CommitReport, 
         fast: SessionProof::encoded_bytes(&sizes, OpeningMode::Fast),
         compact: SessionProof::encoded_bytes(&sizes, OpeningMode::Compact),
     };
-    estimate(&generators, weights, proof_bytes, console)?;
+    estimate(&generators, weights, range, proof_bytes, console)?;
 
     let secret = own::fresh_secret()?;
     let started = Instant::now();
@@ -120,9 +120,12 @@ pub(crate) fn run(args: &CommitArgs, console: &Console) -> Result<CommitReport, 
 fn estimate(
     generators: &Generators,
     weights: u64,
+    range: RangeLevel,
     proof: ProofBytes,
     console: &Console,
 ) -> Result<(), CliError> {
+    /// Registration with a range argument takes this many times as long, by the `range_times` example of the prover.
+    const RANGE_FACTOR: f64 = 1.8;
     const SAMPLE_ROWS: usize = 64;
     const SAMPLE_WIDTH: usize = 1024;
     let width = generators.rows().len().min(SAMPLE_WIDTH);
@@ -133,7 +136,11 @@ fn estimate(
     committer
         .commit(&[row.as_slice(); SAMPLE_ROWS])
         .map_err(lorica_prove::registration::RegistrationError::from)?;
-    let expected = started.elapsed().as_secs_f64() / (SAMPLE_ROWS * width) as f64 * weights as f64;
+    let committing = started.elapsed().as_secs_f64() / (SAMPLE_ROWS * width) as f64 * weights as f64;
+    let expected = match range {
+        RangeLevel::Int16 => RANGE_FACTOR * committing,
+        RangeLevel::None => committing,
+    };
     console.note(&format!(
         "{} weights to commit to: about {} on this machine; every session proof will have {} (fast) or {} (compact)",
         count(weights),
