@@ -265,6 +265,9 @@ pub(crate) struct RobustnessArgs {
     /// Runs of each behaviour, each with its own key
     #[arg(long, default_value = "5", value_name = "N")]
     pub(crate) runs: NonZeroU32,
+    /// Runs of each behaviour at most where the server tells texts alone, which take longer [default: those of --runs]
+    #[arg(long, value_name = "N")]
+    pub(crate) text_runs: Option<NonZeroU32>,
     /// How sure each answer must be
     #[arg(long, value_enum, default_value = "quick")]
     pub(crate) mode: ModeChoice,

@@ -38,6 +38,8 @@ pub(crate) struct RobustnessReport {
     other: Option<String>,
     mode: &'static str,
     runs: u32,
+    /// Of servers that tell texts alone.
+    text_runs: u32,
     /// Seed of the keys, where it was given.
     seed: Option<u64>,
     cases: Vec<CaseResult>,
@@ -74,8 +76,10 @@ pub(super) fn run(args: &RobustnessArgs, console: &Console) -> Result<Robustness
     };
     let cases: Vec<_> = robustness::cases(available).into_iter().filter(|case| wanted(&case.name)).collect();
     let keys = keys(args)?;
+    let text_runs = args.text_runs.unwrap_or(args.runs).get() as usize;
     let mode = resolve::mode(args.mode)?;
-    let mut suite = Suite { reference: &mut reference, engine, other, recut, bank: &bank, mode, keys: &keys };
+    let mut suite =
+        Suite { reference: &mut reference, engine, other, recut, bank: &bank, mode, keys: &keys, text_runs };
     let progress = console.progress("asking servers", Unit::Items);
     let mut results = Vec::new();
     for case in &cases {
@@ -98,6 +102,7 @@ pub(super) fn run(args: &RobustnessArgs, console: &Console) -> Result<Robustness
         other: args.other.as_ref().map(|other| other.display().to_string()),
         mode: args.mode.name(),
         runs: args.runs.get(),
+        text_runs: args.text_runs.unwrap_or(args.runs).min(args.runs).get(),
         seed: args.seed,
         cases: results,
         left_out,
@@ -126,8 +131,11 @@ impl Report for RobustnessReport {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(
             out,
-            "{} against servers of itself, mode {}, {} runs each under new keys; intervals are Clopper-Pearson, 95 %\n",
-            self.model, self.mode, self.runs
+            "{} against servers of itself, mode {}, {} runs each{} under new keys; intervals are Clopper-Pearson, 95 %\n",
+            self.model,
+            self.mode,
+            self.runs,
+            if self.text_runs < self.runs { format!(" ({} by text)", self.text_runs) } else { String::new() }
         )?;
         let cell = |rate: &Rate| match rate.count {
             0 => "-".to_owned(),
