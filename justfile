@@ -42,3 +42,7 @@ bench-store:
 fuzz target seconds="60":
     cargo run --release -p lorica-testkit --example fuzz_seeds
     cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+
+# The stored benchmarks of model identity: docs/benchmarks/identity. Takes most of an hour.
+bench-identity:
+    scripts/bench-identity

@@ -363,6 +363,8 @@ pub(crate) enum BenchCommand {
     Relations(BenchRelationsArgs),
     /// Make a page with tables and a plot from stored results
     Summary(BenchSummaryArgs),
+    /// Print a stored result, as the command that made it would have without --json
+    Show(BenchShowArgs),
 }
 
 #[derive(Debug, Args)]
@@ -400,6 +402,12 @@ pub(crate) struct BenchSummaryArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct BenchShowArgs {
+    /// File made by a `lorica bench` command with --json
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct BenchSurveyArgs {
     /// Folder made by `lorica zoo`
     #[arg(long, value_name = "DIR")]
@@ -407,7 +415,7 @@ pub(crate) struct BenchSurveyArgs {
     /// How sure the answers must be
     #[arg(long, value_enum, default_value = "audit")]
     pub(crate) mode: identify::ModeChoice,
-    /// Ordered pairs: all with one step between them, and others drawn at random up to this number
+    /// Ordered pairs, drawn as evenly over the relations as there are pairs of each
     #[arg(long, default_value_t = 400, value_name = "N")]
     pub(crate) pairs: usize,
     /// Challenges on which each pair's mean distance is measured beforehand
@@ -423,7 +431,7 @@ pub(crate) struct BenchRelationsArgs {
     /// Folder made by `lorica zoo`
     #[arg(long, value_name = "DIR")]
     pub(crate) zoo: PathBuf,
-    /// Ordered pairs: all with one step between them, and others drawn at random up to this number
+    /// Ordered pairs, drawn as evenly over the relations as there are pairs of each
     #[arg(long, default_value_t = 400, value_name = "N")]
     pub(crate) pairs: usize,
     /// Challenges that both models of a pair are asked

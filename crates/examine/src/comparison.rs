@@ -224,14 +224,13 @@ fn same_run(found: &Header, now: &Header) -> Result<(), ComparisonError> {
     }
 }
 
-/// How each candidate that is DIFFERENT is related to the reference, where both are folders and a classifier was
-/// fitted. Nothing is guessed without one.
+/// How each candidate that is DIFFERENT is related to the reference, where both are folders.
 fn relations(
     outcomes: &[Outcome],
     answers: &BTreeMap<usize, Vec<(Answer, Answer)>>,
     structures: &[Option<Structure>],
 ) -> Result<BTreeMap<u32, Relation>, ComparisonError> {
-    let Some(classifier) = relation::classifier()? else { return Ok(BTreeMap::new()) };
+    let classifier = relation::classifier()?;
     let mut found = BTreeMap::new();
     for (index, (outcome, structure)) in outcomes.iter().zip(structures).enumerate() {
         let (Ok(Decision::Different { .. }), Some(structure), Some(answers)) =

@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::recording::hex;
 
-/// The classifier that comes with this program, as JSON; none has been fitted yet. Without one, nothing is guessed.
-const FITTED: Option<&str> = None;
+/// The classifier that comes with this program: fitted to the standard zoo by `scripts/bench-identity`.
+const FITTED: &str = include_str!("../data/relations.json");
 
 /// Why no relation was estimated.
 #[derive(Debug, thiserror::Error)]
@@ -31,16 +31,16 @@ pub enum RelationError {
 pub struct Related {
     /// What was measured.
     pub features: Features,
-    /// What it probably is; none where no classifier was fitted.
-    pub classification: Option<Classification>,
+    /// What it probably is.
+    pub classification: Classification,
 }
 
-/// The fitted classifier, if this program has one.
+/// The fitted classifier.
 ///
 /// # Errors
 /// One that cannot be read.
-pub fn classifier() -> Result<Option<Classifier>, ClassifierError> {
-    FITTED.map(Classifier::from_json).transpose()
+pub fn classifier() -> Result<Classifier, ClassifierError> {
+    Classifier::from_json(FITTED)
 }
 
 /// Asks both sides the challenges, and classifies what comes.
@@ -59,7 +59,7 @@ pub fn relate(
         candidate.answer(Question::Distributions, challenges, &mut |count| done(ours.len() + count))?;
     let answers: Vec<(Answer, Answer)> = ours.into_iter().zip(theirs).collect();
     let features = Features::measure(Observed { answers: &answers, structure, bits_per_token: None })?;
-    let classification = classifier()?.map(|classifier| classifier.classify(&features));
+    let classification = classifier()?.classify(&features);
     Ok(Related { features, classification })
 }
 

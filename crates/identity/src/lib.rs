@@ -52,7 +52,7 @@ pub use intervals::Rate;
 pub use mode::{Mode, ModeError, ModeParts};
 pub use plan::{Plan, PlanError, PlanParts, ScoreScale};
 pub use power::{EffectError, Power};
-pub use rare::RARE_THRESHOLD;
+pub use rare::{RARE_NULL, RARE_THRESHOLD};
 pub use respondent::{Description, Question, Respondent, RespondentError, RespondentFault};
 pub use score::{ScoreError, Scored, score, score_challenge};
 pub use sequential::{Decider, Decision, DifferentBy, ObserveError, SequentialTest, State};

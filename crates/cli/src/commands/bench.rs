@@ -12,7 +12,7 @@ use lorica_bench::{
     summary::{self, StoredRun},
 };
 use lorica_tensor::files::{FileMode, read_at_most, write_atomically};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     args::{BenchCommand, BenchIdentityArgs, BenchSessionArgs, BenchSummaryArgs},
@@ -22,6 +22,7 @@ use crate::{
     report::{Console, Report, format},
 };
 
+mod show;
 mod survey;
 
 /// A stored result is a page of figures; anything larger is something else.
@@ -37,6 +38,7 @@ pub(crate) fn run(command: &BenchCommand, console: &Console) -> Result<Exit, Cli
         BenchCommand::Survey(args) => console.emit(&survey::survey(args, console)?),
         BenchCommand::Relations(args) => console.emit(&survey::relations(args, console)?),
         BenchCommand::Summary(args) => console.emit(&summary(args)?),
+        BenchCommand::Show(args) => show::show(args, console),
     }
 }
 
@@ -65,7 +67,7 @@ fn session(args: &BenchSessionArgs, console: &Console) -> Result<SessionReport, 
 }
 
 /// The figures of one run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SessionReport(SessionTimes);
 
 impl Report for SessionReport {
@@ -114,7 +116,8 @@ impl Report for SessionReport {
 }
 
 /// The decision about model identity, simulated.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct IdentityReport {
     false_decisions: FalseDecisions,
     efficiency: Efficiency,

@@ -1,14 +1,17 @@
 //! The mean distance of each pair, on many challenges that no run asks.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use lorica_identity::{
-    Answer, Bank, Challenge, ChallengeKey, Question, Respondent as _, Scored, score_challenge,
+    Answer, Bank, Challenge, ChallengeKey, Question, RARE_THRESHOLD, Respondent as _, Scored, score_challenge,
 };
 use lorica_zoo::{MemberName, Pair, Zoo};
 use rayon::prelude::*;
 
-use super::{POSITIONS, Stage, SurveyError, open};
+use super::{POSITIONS, Stage, SurveyError, open, threads::concurrently};
 use crate::local::LocalModel;
 
 /// Challenges that all members answer before their answers are compared and forgotten: with a whole vocabulary told at
@@ -22,6 +25,8 @@ pub(super) struct Measured {
     pub(super) mean: f64,
     /// The standard error of the mean.
     pub(super) standard_error: f64,
+    /// The share of scores above the threshold of rare differences.
+    pub(super) visible: f64,
 }
 
 /// The measured mean of each pair, in their order.
@@ -34,18 +39,20 @@ pub(super) fn means(
     progress: &(dyn Fn(Stage) + Sync),
 ) -> Result<Vec<Measured>, SurveyError> {
     let challenges = bank.challenges(key, "survey-means", 0..challenges, POSITIONS)?;
-    let mut members: BTreeMap<&MemberName, LocalModel> = BTreeMap::new();
+    let mut members: BTreeMap<&MemberName, Mutex<LocalModel>> = BTreeMap::new();
     for name in pairs.iter().flat_map(|pair| [&pair.reference, &pair.candidate]) {
         if !members.contains_key(name) {
-            members.insert(name, open(zoo, name)?);
+            members.insert(name, Mutex::new(open(zoo, name)?));
         }
     }
+    let members: Vec<(&MemberName, Mutex<LocalModel>)> = members.into_iter().collect();
     let mut scores = vec![Vec::with_capacity(challenges.len()); pairs.len()];
     for (index, batch) in challenges.chunks(BATCH).enumerate() {
-        let answers = members
-            .par_iter_mut()
-            .map(|(name, member)| Ok((*name, member.answer(Question::Distributions, batch, &mut |_| ())?)))
-            .collect::<Result<BTreeMap<&MemberName, Vec<Answer>>, SurveyError>>()?;
+        let answers = concurrently(&members, |_, (name, member)| -> Result<_, SurveyError> {
+            let mut member = member.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok((*name, member.answer(Question::Distributions, batch, &mut |_| ())?))
+        })?;
+        let answers: BTreeMap<&MemberName, Vec<Answer>> = answers.into_iter().collect();
         scores
             .par_iter_mut()
             .zip(pairs)
@@ -84,6 +91,7 @@ impl Measured {
         let n = scores.len() as f64;
         let mean = scores.iter().sum::<f64>() / n;
         let variance = scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        Self { mean, standard_error: (variance / n).sqrt() }
+        let visible = scores.iter().filter(|score| **score > RARE_THRESHOLD).count() as f64 / n;
+        Self { mean, standard_error: (variance / n).sqrt(), visible }
     }
 }

@@ -2,26 +2,29 @@
 //!
 //! Whether a decision was right cannot follow from how a model was made: eight bits may change it less than gamma, or
 //! more. So the mean distance of each pair is measured first, on challenges of another key and many more of them than a
-//! run asks. A decision is wrong where that mean contradicts it by more than three standard errors.
+//! run asks. A decision by the mean is wrong where the measured mean contradicts it by more than three standard errors.
+//! DIFFERENT by rare differences is wrong where the measured share of visible differences is not above the share that
+//! the test refuses.
 
 mod measure;
 mod relations;
 mod report;
+mod threads;
 
 use std::{
+    collections::BTreeMap,
     num::NonZeroU32,
     sync::atomic::{AtomicUsize, Ordering},
     time::Instant,
 };
 
 use lorica_identity::{
-    Bank, BankError, ChallengeKey, Decision, Mode, Plan, PlanError, PlanParts, Question, RespondentError,
-    ScoreError, ScoreScale, SequentialTest,
+    Bank, BankError, ChallengeKey, Decision, DifferentBy, Mode, Plan, PlanError, PlanParts, Question,
+    RARE_NULL, RespondentError, ScoreError, ScoreScale, SequentialTest,
 };
 use lorica_zoo::{Pair, Relation, Zoo};
 use rand::{RngExt as _, SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha20Rng;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -42,7 +45,7 @@ const STANDARD_ERRORS: f64 = 3.0;
 pub struct SurveyOptions {
     /// The mode of the runs.
     pub mode: Mode,
-    /// Ordered pairs: all that are directly related, and others drawn at random up to this number.
+    /// Ordered pairs, drawn as evenly over the relations as there are pairs of each.
     pub pairs: usize,
     /// Challenges for the measured mean of each pair.
     pub measured_on: u32,
@@ -96,6 +99,8 @@ pub struct Run {
     pub mean: f64,
     /// Its standard error.
     pub standard_error: f64,
+    /// The measured share of challenges that are visibly different.
+    pub visible: f64,
     /// What the measured mean allows.
     pub truth: Allowed,
     /// What the run said.
@@ -184,13 +189,18 @@ impl Allowed {
             Self::Unclear
         }
     }
+}
 
-    /// Whether a decision is wrong for certain.
-    pub fn contradicts(self, decision: Decision) -> bool {
-        match decision {
+impl Run {
+    /// Whether the decision is wrong by what was measured.
+    pub fn is_wrong(&self) -> bool {
+        match self.decision {
             Decision::Undecided => false,
-            Decision::Same => matches!(self, Self::Different | Self::Neither),
-            Decision::Different { .. } => matches!(self, Self::Same | Self::Neither),
+            Decision::Same => matches!(self.truth, Allowed::Different | Allowed::Neither),
+            Decision::Different { by: DifferentBy::Mean } => {
+                matches!(self.truth, Allowed::Same | Allowed::Neither)
+            }
+            Decision::Different { by: DifferentBy::RareDifferences } => self.visible <= RARE_NULL,
         }
     }
 }
@@ -222,16 +232,12 @@ pub fn survey(
     })?;
     let keys: Vec<ChallengeKey> = pairs.iter().map(|_| self::key(&mut random)).collect();
     let done = AtomicUsize::new(0);
-    let runs = pairs
-        .par_iter()
-        .zip(&keys)
-        .zip(&measured)
-        .map(|((pair, key), measured)| {
-            let run = one(zoo, &bank, &plan, key, pair, measured);
-            progress(Stage::Running(done.fetch_add(1, Ordering::Relaxed) + 1, pairs.len()));
-            run
-        })
-        .collect::<Result<Vec<Run>, SurveyError>>()?;
+    let items: Vec<_> = pairs.iter().zip(&keys).zip(&measured).collect();
+    let runs = threads::concurrently(&items, |_, ((pair, key), measured)| {
+        let run = one(zoo, &bank, &plan, key, pair, measured);
+        progress(Stage::Running(done.fetch_add(1, Ordering::Relaxed) + 1, pairs.len()));
+        run
+    })?;
     let seconds = [measuring, started.elapsed().as_secs_f64() - measuring];
     Ok(report::survey(options, &plan, seconds, runs))
 }
@@ -240,22 +246,33 @@ fn key(random: &mut ChaCha20Rng) -> ChallengeKey {
     ChallengeKey::new(random.random())
 }
 
-/// All directly related pairs, and others drawn at random.
+/// Pairs drawn at random, as evenly over the relations as there are pairs of each. Within a relation, those with one step
+/// between them come first.
 fn chosen<'a>(zoo: &'a Zoo, count: usize, random: &mut ChaCha20Rng) -> Vec<&'a Pair> {
     let has_folder = |name: &str| zoo.entry(name).is_some_and(|entry| entry.record.is_some());
-    let (direct, mut others): (Vec<&Pair>, Vec<&Pair>) = zoo
-        .manifest()
-        .pairs
-        .iter()
-        .filter(|pair| has_folder(pair.reference.as_str()) && has_folder(pair.candidate.as_str()))
+    let mut relations: BTreeMap<Relation, Vec<&Pair>> = BTreeMap::new();
+    for pair in &zoo.manifest().pairs {
         // Two tokenizers are compared by text, which is another estimand.
-        .filter(|pair| pair.known.relation != Relation::OtherTokenizer)
-        .partition(|pair| pair.known.direct && pair.known.steps.len() == 1);
-    others.shuffle(random);
-    others.truncate(count.saturating_sub(direct.len()));
-    let mut pairs = direct;
-    pairs.extend(others);
-    pairs
+        let comparable = pair.known.relation != Relation::OtherTokenizer;
+        if comparable && has_folder(pair.reference.as_str()) && has_folder(pair.candidate.as_str()) {
+            relations.entry(pair.known.relation).or_default().push(pair);
+        }
+    }
+    for pairs in relations.values_mut() {
+        pairs.shuffle(random);
+        // The last ones are taken first.
+        pairs.sort_by_key(|pair| pair.known.direct && pair.known.steps.len() == 1);
+    }
+    let mut chosen = Vec::with_capacity(count);
+    while chosen.len() < count && !relations.is_empty() {
+        relations.retain(|_, pairs| {
+            if chosen.len() < count {
+                chosen.extend(pairs.pop());
+            }
+            !pairs.is_empty()
+        });
+    }
+    chosen
 }
 
 fn open(zoo: &Zoo, name: &lorica_zoo::MemberName) -> Result<LocalModel, RespondentError> {
@@ -303,6 +320,7 @@ fn one(
         direct: pair.known.direct,
         mean: measured.mean,
         standard_error: measured.standard_error,
+        visible: measured.visible,
         truth: Allowed::of(measured.mean, measured.standard_error, plan.gamma(), plan.delta_star()),
         decision,
         queries: outcome.state.n,

@@ -10,10 +10,9 @@ use lorica_identity::{
 use lorica_zoo::{MemberName, Pair, Relation as Known, Zoo};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{POSITIONS, Stage, SurveyError, chosen, key, open};
+use super::{POSITIONS, Stage, SurveyError, chosen, key, open, threads::concurrently};
 use crate::{
     relation::{RelationError, relate},
     structure::{FolderSummary, StructureError},
@@ -87,16 +86,13 @@ pub fn relations(
         }
     }
     let done = std::sync::atomic::AtomicUsize::new(0);
-    let labelled = pairs
-        .par_iter()
-        .zip(&keys)
-        .map(|(pair, key)| {
-            let labelled = measure(zoo, &bank, &files, pair, key, asked);
-            let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-            progress(Stage::Running(done, pairs.len()));
-            labelled
-        })
-        .collect::<Result<Vec<Labelled>, FitFailed>>()?;
+    let items: Vec<_> = pairs.iter().zip(&keys).collect();
+    let labelled = concurrently(&items, |_, (pair, key)| {
+        let labelled = measure(zoo, &bank, &files, pair, key, asked);
+        let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        progress(Stage::Running(done, pairs.len()));
+        labelled
+    })?;
     let confusion = Confusion::leave_one_group_out(&labelled)?;
     let classifier = Classifier::fit(&labelled)?;
     let groups: std::collections::BTreeSet<&str> = labelled.iter().map(|pair| pair.group.as_str()).collect();

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use lorica_identity::{Decision, Plan, Rate};
+use lorica_identity::{Decision, DifferentBy, Plan, Rate};
 use lorica_zoo::Relation;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub struct Confusion {
     pub cells: Vec<Cell>,
     /// SAME where the measured mean is above gamma, among all runs on such pairs.
     pub false_same: Rate,
-    /// DIFFERENT where the measured mean is below delta*, among all runs on such pairs.
+    /// DIFFERENT that is wrong, among all runs on pairs with a measured mean below delta*.
     pub false_different: Rate,
 }
 
@@ -31,8 +31,10 @@ pub struct Cell {
     pub truth: Allowed,
     /// SAME among the runs with this truth.
     pub same: Rate,
-    /// DIFFERENT among them.
+    /// DIFFERENT among them, by the mean.
     pub different: Rate,
+    /// DIFFERENT among them, by rare differences.
+    pub different_by_rare: Rate,
     /// UNDECIDED among them.
     pub undecided: Rate,
 }
@@ -96,6 +98,8 @@ fn rate(runs: &[&Run], what: impl Fn(&Run) -> bool) -> Rate {
     Rate::new(runs.iter().filter(|run| what(run)).count() as u64, runs.len() as u64)
 }
 
+const DIFFERENT_BY_MEAN: Decision = Decision::Different { by: DifferentBy::Mean };
+
 fn is_different(run: &Run) -> bool {
     matches!(run.decision, Decision::Different { .. })
 }
@@ -109,7 +113,8 @@ fn confusion(runs: &[Run]) -> Confusion {
             Cell {
                 truth,
                 same: rate(&runs, |run| run.decision == Decision::Same),
-                different: rate(&runs, is_different),
+                different: rate(&runs, |run| run.decision == DIFFERENT_BY_MEAN),
+                different_by_rare: rate(&runs, |run| is_different(run) && run.decision != DIFFERENT_BY_MEAN),
                 undecided: rate(&runs, |run| run.decision == Decision::Undecided),
             }
         })
@@ -119,7 +124,7 @@ fn confusion(runs: &[Run]) -> Confusion {
     Confusion {
         cells,
         false_same: rate(&above, |run| run.decision == Decision::Same),
-        false_different: rate(&below, is_different),
+        false_different: rate(&below, |run| is_different(run) && run.is_wrong()),
     }
 }
 
@@ -151,7 +156,7 @@ fn by_relation(runs: &[Run]) -> Vec<ByRelation> {
                     count(&is_different),
                     count(&|run| run.decision == Decision::Undecided),
                 ],
-                wrong: count(&|run| run.truth.contradicts(run.decision)),
+                wrong: count(&Run::is_wrong),
                 queries: median(&queries).unwrap_or(0),
             }
         })
@@ -184,8 +189,9 @@ impl Survey {
         let _ = writeln!(
             page,
             "# The zoo, surveyed in mode {}\n\n{} runs on ordered pairs of {} small models; alpha {}, gamma {}, delta* \
-             {}. The truth is the mean distance on {} challenges of another key: a decision is wrong where that mean \
-             contradicts it by more than three standard errors. Intervals are Clopper-Pearson, 95 %. {:.0} s for \
+             {}. The truth is the mean distance on {} challenges of another key: a decision by the mean is wrong where that \
+             contradicts it by more than three standard errors, and DIFFERENT by rare differences where no more than one \
+             in a thousand of those challenges is visibly different. Intervals are Clopper-Pearson, 95 %. {:.0} s for \
              measuring, {:.0} s for the runs.\n",
             self.mode,
             self.runs.len(),
@@ -197,7 +203,7 @@ impl Survey {
             self.seconds[0],
             self.seconds[1],
         );
-        page += "| measured mean | SAME | DIFFERENT | UNDECIDED |\n|---|---|---|---|\n";
+        page += "| measured mean | SAME | DIFFERENT by the mean | by rare differences | UNDECIDED |\n|---|---|---|---|---|\n";
         for cell in &self.confusion.cells {
             let truth = match cell.truth {
                 Allowed::Same => "at most gamma",
@@ -207,9 +213,10 @@ impl Survey {
             };
             let _ = writeln!(
                 page,
-                "| {truth} | {} | {} | {} |",
+                "| {truth} | {} | {} | {} | {} |",
                 percent(&cell.same),
                 percent(&cell.different),
+                percent(&cell.different_by_rare),
                 percent(&cell.undecided)
             );
         }

@@ -6,7 +6,7 @@ use lorica_examine::survey::{self, Relations, Stage, Survey, SurveyOptions};
 use lorica_identity::Mode;
 use lorica_tensor::files::{FileMode, write_atomically};
 use lorica_zoo::Zoo;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     args::{BenchRelationsArgs, BenchSurveyArgs},
@@ -17,11 +17,11 @@ use crate::{
 };
 
 /// A survey.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SurveyReport(Survey);
 
 /// A fit of relations.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct RelationsReport(Relations);
 
 pub(super) fn survey(args: &BenchSurveyArgs, console: &Console) -> Result<SurveyReport, CliError> {

@@ -24,10 +24,7 @@ use crate::{
     args::identify::RelationArgs,
     error::CliError,
     progress::Unit,
-    report::{
-        Console, Report,
-        format::{table, wrapped},
-    },
+    report::{Console, Report, format::table},
 };
 
 /// What two models have in common.
@@ -35,8 +32,8 @@ use crate::{
 pub(crate) struct RelationReport {
     reference: String,
     candidate: String,
-    /// The most probable relation; none where no classifier was fitted.
-    relation: Option<Relation>,
+    /// The most probable relation.
+    relation: Relation,
     probabilities: BTreeMap<Relation, f64>,
     features: BTreeMap<Feature, f64>,
 }
@@ -55,15 +52,11 @@ pub(super) fn run(args: &RelationArgs, console: &Console) -> Result<RelationRepo
     let related = relation::relate(&mut reference, &mut candidate, &challenges, Some(&files), &mut |done| {
         progress.set(done as u64, total);
     })?;
-    let (relation, probabilities) = match related.classification {
-        Some(found) => (Some(found.likeliest), found.probabilities),
-        None => (None, BTreeMap::new()),
-    };
     Ok(RelationReport {
         reference: a.display().to_string(),
         candidate: b.display().to_string(),
-        relation,
-        probabilities,
+        relation: related.classification.likeliest,
+        probabilities: related.classification.probabilities,
         features: related.features.iter().collect(),
     })
 }
@@ -72,24 +65,13 @@ impl Report for RelationReport {
     const SCHEMA: &'static str = "lorica-identify-relation/1";
 
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        match self.relation {
-            Some(relation) => {
-                writeln!(out, "probably {}", name(relation))?;
-                writeln!(out, "reference  {}\ncandidate  {}\n", self.reference, self.candidate)?;
-                let mut sorted: Vec<(Relation, f64)> =
-                    self.probabilities.iter().map(|(relation, share)| (*relation, *share)).collect();
-                sorted.sort_by(|a, b| b.1.total_cmp(&a.1));
-                let rows = sorted.iter().map(|(relation, share)| vec![name(*relation), percent(*share)]);
-                writeln!(out, "{}\n", table(&["relation", "estimate"], rows))?;
-            }
-            None => {
-                writeln!(out, "not available")?;
-                writeln!(out, "reference  {}\ncandidate  {}\n", self.reference, self.candidate)?;
-                let why = "This version comes without a fitted classifier, and cut-offs by hand would be guesses. What was \
-                           measured is below.";
-                writeln!(out, "{}\n", wrapped("", why))?;
-            }
-        }
+        writeln!(out, "probably {}", name(self.relation))?;
+        writeln!(out, "reference  {}\ncandidate  {}\n", self.reference, self.candidate)?;
+        let mut sorted: Vec<(Relation, f64)> =
+            self.probabilities.iter().map(|(relation, share)| (*relation, *share)).collect();
+        sorted.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let rows = sorted.iter().map(|(relation, share)| vec![name(*relation), percent(*share)]);
+        writeln!(out, "{}\n", table(&["relation", "estimate"], rows))?;
         let rows = self.features.iter().map(|(feature, value)| vec![name(*feature), number(*value)]);
         writeln!(out, "{}\n", table(&["feature", "value"], rows))?;
         writeln!(out, "An estimate, without the guarantee of a decision: `lorica identify` decides.")
