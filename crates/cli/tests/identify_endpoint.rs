@@ -51,8 +51,7 @@ fn compare(served: &Served, out: &Path) -> Answer {
 fn each_tier_tells_the_model_from_another() {
     let folder = tempfile::tempdir().unwrap();
     let other = merged(folder.path(), "tiny-gpt2");
-    // Texts of two models that both say nearly anything are close whatever the models are; those of a server that says
-    // the same again and again are not.
+    // By text a merged adapter is too near for this mode to be sure; a server that says the same again and again is not.
     let stuck = r#"{"temperature":{"factor":0.05}}"#;
     let cases: [(&str, &str, &Path, &[&str]); 3] = [
         ("prompt", "prompt-log-probabilities", &other, &[]),

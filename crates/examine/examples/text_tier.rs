@@ -298,9 +298,12 @@ impl Measured {
         writeln!(
             page,
             "Pairs of the zoo compared by text alone ({} continuations of {} tokens each) at several sampling \
-             temperatures, {} keys each.\n`just bench-text-tier` makes this page and `text-tier.json`, which has the \
+             temperatures, {} key{} each.\n`just bench-text-tier` makes this page and `text-tier.json`, which has the \
              Clopper-Pearson intervals.\n",
-            self.samples, self.tokens, self.keys
+            self.samples,
+            self.tokens,
+            self.keys,
+            if self.keys == 1 { "" } else { "s" }
         )?;
         writeln!(
             page,

@@ -171,9 +171,9 @@ pub(super) fn does_not_show(question: Question, plan: &Plan) -> Vec<String> {
     ];
     if matches!(question, Question::Texts { .. }) {
         lines.push(
-            "By texts alone, only differences are seen that change which characters come where. The texts of two models \
-             that both say nearly anything are close by this measure, however different the models are; rare \
-             differences are not tested. Ask for log-probabilities where they are to be had."
+            "By texts alone, only differences are seen that change which characters come where. Models whose texts vary \
+             much are close by this measure, and so is a model that is sampled at another temperature than was asked \
+             for; rare differences are not tested. Ask for log-probabilities where they are to be had."
                 .to_owned(),
         );
     }
