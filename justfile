@@ -46,3 +46,15 @@ fuzz target seconds="60":
 # The stored benchmarks of model identity: docs/benchmarks/identity. Takes most of an hour.
 bench-identity:
     scripts/bench-identity
+
+# The robustness suite in two modes: docs/benchmarks/identity/robustness-*.
+bench-robustness *arguments:
+    scripts/bench-robustness {{arguments}}
+
+# What the text tier sees: docs/benchmarks/identity/text-tier.*.
+bench-text-tier *arguments:
+    scripts/bench-text-tier {{arguments}}
+
+# A model against itself behind llama.cpp's server, which is built first: docs/benchmarks/identity/foreign-server.*.
+foreign-server *arguments:
+    scripts/foreign/run {{arguments}}

@@ -1,6 +1,6 @@
 """Converts a small Llama folder (config.json, model.safetensors, byte-level tokenizer.json) to a GGUF file.
 
-usage: make_gguf.py FOLDER OUT.gguf
+usage: make_gguf.py FOLDER OUT.gguf f32|f16|bf16
 """
 
 import json
@@ -44,7 +44,14 @@ def gguf_name(name):
     return f"blk.{int(layer)}.{NAMES[rest]}"
 
 
-def main(folder, out):
+TYPES = {
+    "f32": gguf.GGMLQuantizationType.F32,
+    "f16": gguf.GGMLQuantizationType.F16,
+    "bf16": gguf.GGMLQuantizationType.BF16,
+}
+
+
+def main(folder, out, kind):
     config = json.loads((folder / "config.json").read_text())
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     if config["model_type"] != "llama" or tokenizer["model"]["type"] != "BPE":
@@ -59,7 +66,8 @@ def main(folder, out):
     writer.add_head_count(config["num_attention_heads"])
     writer.add_head_count_kv(config["num_key_value_heads"])
     writer.add_rope_dimension_count(config["head_dim"])
-    writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
+    # Where transformers 5 has it, or where 4 had it.
+    writer.add_rope_freq_base(config.get("rope_parameters", config)["rope_theta"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_vocab_size(config["vocab_size"])
 
@@ -84,7 +92,10 @@ def main(folder, out):
             tensor = interleaved(tensor, config["num_attention_heads"])
         elif name.endswith("k_proj.weight"):
             tensor = interleaved(tensor, config["num_key_value_heads"])
-        writer.add_tensor(gguf_name(name), tensor.astype(np.float32))
+        # llama.cpp wants vectors in single precision whatever the matrices are.
+        number_type = TYPES[kind] if tensor.ndim > 1 else gguf.GGMLQuantizationType.F32
+        stored = gguf.quants.quantize(tensor.astype(np.float32), number_type)
+        writer.add_tensor(gguf_name(name), stored, raw_dtype=number_type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -92,6 +103,6 @@ def main(folder, out):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 4 or sys.argv[3] not in TYPES:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+    error::ErrorKind, parser::ValueSource,
+};
 use clap_complete::Shell;
 use lorica_serve::{Client, ClientConfig, ClientError};
 use lorica_tensor::Digest;
@@ -28,6 +31,29 @@ pub(crate) struct Cli {
     pub(crate) global: GlobalArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// What was typed; ends the process with a message where it makes no sense.
+pub(crate) fn parse() -> Cli {
+    let mut command = Cli::command();
+    let matches = command.get_matches_mut();
+    if let Some(message) = beside_a_subcommand(&command, &matches) {
+        command.error(ErrorKind::ArgumentConflict, message).exit();
+    }
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+}
+
+/// `lorica identify` has options of its own and commands beside it. The options do not go with the commands, those of
+/// every command do, before as well as behind; clap knows only all or none.
+fn beside_a_subcommand(command: &clap::Command, matches: &ArgMatches) -> Option<String> {
+    let (name, found) = matches.subcommand()?;
+    let (beside, _) = found.subcommand()?;
+    let typed = |argument: &&clap::Arg| {
+        !argument.is_global_set()
+            && found.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine)
+    };
+    let argument = command.find_subcommand(name)?.get_arguments().find(typed)?;
+    Some(format!("{argument} goes with `lorica {name}` alone, not with `lorica {name} {beside}`"))
 }
 
 /// Options of every command.

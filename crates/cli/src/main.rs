@@ -28,18 +28,12 @@ mod rows;
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
-use clap::Parser as _;
 use tracing::level_filters::LevelFilter;
 
-use crate::{
-    args::{Cli, GlobalArgs},
-    error::CliError,
-    exit::Exit,
-    report::Console,
-};
+use crate::{args::GlobalArgs, error::CliError, exit::Exit, report::Console};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = args::parse();
     let console = Console::new(&cli.global);
     let outcome = prepare(&cli.global).and_then(|()| commands::dispatch(&cli.command, &console));
     let exit = match outcome {

@@ -354,3 +354,57 @@ fn wrong_arguments() {
     lorica(args!["verify", "--bundle", at("no")]).code(4).says(&["expected a folder"]);
     lorica(args!["verify"]).code(2);
 }
+
+#[test]
+fn options_of_every_command_stand_before_or_behind() {
+    let plan = ["--effect", "0", "--runs", "5"];
+    let before = lorica(&[&["identify", "--json", "plan"][..], &plan].concat()).code(0).json();
+    let behind = lorica(&[&["identify", "plan", "--json"][..], &plan].concat()).code(0).json();
+    assert_eq!(before, behind);
+    // The comparison's own options do not go with the commands beside it.
+    for option in [["--mode", "quick"], ["--out", "x"]] {
+        lorica(&[&["identify"][..], &option, &["plan"], &plan].concat())
+            .code(2)
+            .says(&[option[0], "not with `lorica identify plan`"]);
+    }
+}
+
+#[test]
+fn a_calibration_stands_beside_the_decision_about_its_own_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let same = rounded(folder.path(), "tiny-gpt2");
+    let noise =
+        lorica(args!["identify", "calibrate", "--model", gpt2(), "--challenges", "2", "--json"]).code(0);
+    fs::write(at("noise.json"), &noise.stdout).unwrap();
+    let run = |reference: &Path, calibration: &str, out: &str| {
+        lorica(args![
+            "identify",
+            "--reference",
+            reference,
+            "--candidate",
+            &same,
+            "--mode",
+            "quick",
+            "--calibration",
+            at(calibration),
+            "--out",
+            at(out),
+            "--json"
+        ])
+    };
+    let report = run(&gpt2(), "noise.json", "out").code(0).json();
+    assert_eq!(report["calibration"], noise.json()["calibration"]);
+    let checked = lorica(args!["verify", "--bundle", at("out"), "--json"]).code(0).json();
+    assert_eq!(checked["answer"], "SAME");
+    let page = fs::read_to_string(at("out").join("report.html")).unwrap();
+    assert!(page.contains("two threads in place of one"));
+
+    // Of other weights; of nothing; of numbers that no measurement gives.
+    run(&same, "noise.json", "other").code(4).says(&["calibration of weights", "calibrate the reference"]);
+    fs::write(at("changed.json"), noise.stdout.replacen("\"queries\": 2", "\"queries\": 0", 1)).unwrap();
+    run(&gpt2(), "changed.json", "other").code(4).says(&["of 0 queries"]);
+    fs::write(at("report.json"), "{\"schema\": \"lorica-identify-plan/1\"}").unwrap();
+    run(&gpt2(), "report.json", "other").code(4).says(&["identify calibrate --json"]);
+    assert!(!at("other").exists());
+}

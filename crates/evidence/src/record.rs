@@ -128,7 +128,7 @@ pub struct Closing {
     pub seconds: f64,
     /// The most memory that the program used, in bytes, if it was measured.
     pub peak_memory: Option<u64>,
-    /// Requests that were sent again after a failure.
+    /// Requests that the program that ended the run sent again after a failure, to all sides, from the connection on.
     pub retries: u64,
 }
 

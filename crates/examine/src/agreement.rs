@@ -2,24 +2,32 @@
 
 use std::{collections::BTreeSet, num::NonZeroU32};
 
+use lorica_endpoint::Endpoint;
 use lorica_identity::{
     Answer, Bank, BankError, Challenge, ChallengeKey, Distribution, Question, Respondent as _,
     RespondentError, ScoreScale, Tier, Token,
     structure::{Comparability, comparability},
 };
 
-use crate::side::Side;
+use crate::{
+    engine::place,
+    side::{LocalSide, Side},
+};
 
 /// Continuations of each prompt where texts are compared: enough that one statistic says something, few enough that
 /// the budget goes into prompts, which are what counts.
 pub const SAMPLES: u32 = 8;
 /// Tokens of each continuation.
 pub const TOKENS: u32 = 16;
-/// Sampling temperature of continuations: the model's own distribution.
-pub const TEMPERATURE: f64 = 1.0;
+/// Sampling temperature of continuations. At 1 the texts of small models are so varied that those of different models
+/// look alike; at 0 the last bit of a sum decides which text comes, so that the same weights on another machine differ.
+/// `docs/benchmarks/identity/text-tier.md` has the measurement.
+pub const TEMPERATURE: f64 = 0.25;
 
 /// Prompts on which tokenizers are compared.
 const PROMPTS: u32 = 100;
+/// Prompts that an endpoint is asked before the run, where each question has its price: one of each built-in family.
+const ASKED: usize = 5;
 /// At least this share of the probability that an endpoint tells must be on tokens the other side has.
 const KNOWN: f64 = 0.8;
 
@@ -214,15 +222,55 @@ fn other_tokens(
         }
         (Side::Local(local), endpoint @ Side::Endpoint(_))
         | (endpoint @ Side::Endpoint(_), Side::Local(local)) => {
-            let asked = prompts.get(..1).unwrap_or_default();
+            let asked = prompts.get(..ASKED).unwrap_or(prompts);
             let answers = endpoint.answer(Question::Distributions, asked, &mut |_| ())?;
-            let known = local.vocabulary()?;
-            Ok(answers.iter().find_map(|answer| match answer {
-                Answer::Distributions(told) => told.first().and_then(|told| unknown(told, &known)),
+            let told = answers.iter().filter_map(|answer| match answer {
+                Answer::Distributions(told) => Some(told),
                 Answer::Texts(_) | Answer::Refused(_) => None,
-            }))
+            });
+            if let Some(reason) = unknown(told.flatten(), &local.vocabulary()?) {
+                return Ok(Some(reason));
+            }
+            match endpoint {
+                Side::Endpoint(endpoint) => Ok(cut_differently(local, endpoint, asked)?),
+                Side::Local(_) | Side::Recording(_) => Ok(None),
+            }
         }
         _ => Ok(None),
+    }
+}
+
+/// Says so where an endpoint that echoes prompts cuts one of them at other places than the local tokenizer. Whoever
+/// tells next tokens alone may have another tokenizer all the same; then its tokens are compared as they are.
+fn cut_differently(
+    local: &mut LocalSide,
+    endpoint: &Endpoint,
+    prompts: &[Challenge],
+) -> Result<Option<String>, RespondentError> {
+    // Endpoints count offsets in characters, or in what they take for one.
+    for prompt in prompts.iter().filter(|prompt| prompt.prompt.is_ascii()) {
+        let text = prompt.prompt.as_str();
+        let Some(theirs) = endpoint.cut(text)? else { return Ok(None) };
+        let tokens = local.cut(&[text])?.pop().unwrap_or_default();
+        let Some(ours) = place(tokens, text) else { continue };
+        let ours: Vec<usize> = ours.into_iter().map(|(_, start)| start).filter(|start| *start > 0).collect();
+        if let Some(start) = first_difference(&ours, &theirs) {
+            let side = if ours.contains(&start) { "the local tokenizer's" } else { "the endpoint's" };
+            return Ok(Some(format!(
+                "the tokenizers cut prompts differently: at byte {start} of prompt {} begins a token of {side} alone",
+                prompt.index
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// The smallest number that only one of two ascending lists holds.
+fn first_difference(ours: &[usize], theirs: &[usize]) -> Option<usize> {
+    let alone = |these: &[usize], those: &[usize]| these.iter().copied().find(|start| !those.contains(start));
+    match (alone(ours, theirs), alone(theirs, ours)) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 
@@ -231,15 +279,46 @@ fn piece(token: Option<&Token>) -> String {
     token.map_or_else(|| "nothing more".to_owned(), Token::to_string)
 }
 
-/// Says so where most of what is told is not in a vocabulary.
-fn unknown(told: &Distribution, known: &BTreeSet<Token>) -> Option<String> {
-    let legible = || told.told().iter().filter(|(token, _)| token.is_legible());
-    let all: f64 = legible().map(|(_, log)| log.exp()).sum();
-    let found: f64 = legible().filter(|(token, _)| known.contains(token)).map(|(_, log)| log.exp()).sum();
+/// Says so where much of what is told is not in a vocabulary.
+fn unknown<'a>(told: impl Iterator<Item = &'a Distribution>, known: &BTreeSet<Token>) -> Option<String> {
+    let (mut all, mut found) = (0.0, 0.0);
+    for (token, log) in told.flat_map(Distribution::told).filter(|(token, _)| token.is_legible()) {
+        all += log.exp();
+        found += if known.contains(token) { log.exp() } else { 0.0 };
+    }
     (found < KNOWN * all).then(|| {
         let share = 100.0 * (1.0 - found / all);
         format!(
             "{share:.0} % of what the endpoint tells is on tokens that the local vocabulary does not have"
         )
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_place_where_two_cuts_part() {
+        assert_eq!(first_difference(&[3, 7, 9], &[3, 7, 9]), None);
+        assert_eq!(first_difference(&[3, 7, 9], &[3, 9]), Some(7));
+        assert_eq!(first_difference(&[3, 9], &[3, 5, 8, 9]), Some(5));
+        assert_eq!(first_difference(&[], &[]), None);
+    }
+
+    #[test]
+    fn what_is_told_must_be_known_on_the_whole_not_at_each_position() {
+        let told = |entries: &[(&str, f64)]| {
+            let entries = entries.iter().map(|(text, share)| (Token::from(*text), share.ln()));
+            Distribution::new(entries.collect()).unwrap()
+        };
+        let known = BTreeSet::from([Token::from("a")]);
+        let (ours, theirs) = (told(&[("a", 0.9)]), told(&[("b", 0.9)]));
+        assert_eq!(unknown([&ours, &ours, &ours, &ours, &theirs].into_iter(), &known), None);
+        let reason = unknown([&ours, &theirs].into_iter(), &known).unwrap();
+        assert!(reason.contains("50 %"), "{reason}");
+        // Bytes that are no character are nobody's.
+        assert_eq!(unknown([&told(&[("\u{fffd}", 0.9), ("a", 0.1)])].into_iter(), &known), None);
+    }
 }

@@ -81,6 +81,18 @@ pub fn conditions(folder: &Path) -> Result<Vec<Condition>, CalibrationError> {
     ])
 }
 
+/// What was measured, of which weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibrated {
+    /// The distances.
+    pub calibration: Calibration,
+    /// The digest of the weights, as a description of the model has it.
+    pub weights_digest: String,
+}
+
+/// The detail of a description that holds the digest of the weights.
+pub const WEIGHTS_DIGEST: &str = "weights-digest";
+
 /// The distances of a model in each condition from itself in the usual way. `done` is called with conditions measured.
 ///
 /// # Errors
@@ -90,16 +102,18 @@ pub fn calibrate(
     conditions: &[Condition],
     challenges: &[Challenge],
     done: &mut dyn FnMut(usize),
-) -> Result<Calibration, CalibrationError> {
-    let answers = |options: &LocalOptions| -> Result<(Vec<Answer>, bool), RespondentError> {
+) -> Result<Calibrated, CalibrationError> {
+    let answers = |options: &LocalOptions| -> Result<(Vec<Answer>, LocalModel), RespondentError> {
         let mut model = LocalModel::open(folder, options.clone())?;
-        Ok((model.answer(Question::Distributions, challenges, &mut |_| ())?, model.is_streamed()))
+        Ok((model.answer(Question::Distributions, challenges, &mut |_| ())?, model))
     };
-    let (usual, _) = answers(&usual())?;
+    let (usual, model) = answers(&usual())?;
+    let weights_digest = model.description().details.get(WEIGHTS_DIGEST).cloned().unwrap_or_default();
+    drop(model);
     let mut measured = Vec::with_capacity(conditions.len());
     for (index, Condition { name, options, streamed }) in conditions.iter().enumerate() {
-        let (theirs, is_streamed) = answers(options)?;
-        if *streamed && !is_streamed {
+        let (theirs, model) = answers(options)?;
+        if *streamed && !model.is_streamed() {
             return Err(CalibrationError::NotStreamed(name.clone()));
         }
         let (mut sum, mut largest) = (0.0, 0.0_f64);
@@ -118,5 +132,5 @@ pub fn calibrate(
         });
         done(index + 1);
     }
-    Ok(Calibration { conditions: measured })
+    Ok(Calibrated { calibration: Calibration { conditions: measured }, weights_digest })
 }

@@ -162,7 +162,7 @@ impl Started {
             rounds: if parties.streamed { Rounds::Growing } else { Rounds::Even },
             top: parties.top,
         };
-        let mut reference = Remembered::new(parties.reference, known);
+        let mut reference = Remembered::new(&mut *parties.reference, known);
         let families = plan.families().len();
         let mut contenders: Vec<Contender<'_>> = parties
             .candidates
@@ -183,7 +183,10 @@ impl Started {
             relations: relations(&outcomes, &answers, parties.structures)?,
             seconds: started.elapsed().as_secs_f64(),
             peak_memory: peak_memory().map(|peak| peak.resident),
-            retries: 0,
+            retries: parties
+                .candidates
+                .iter()
+                .fold(parties.reference.retries(), |sum, side| sum.saturating_add(side.retries())),
         };
         let asked = outcomes.iter().map(|Outcome { asked, in_vain, .. }| (*asked, *in_vain)).collect();
         Ok(Compared { header, finished: writer.finish(ending)?, asked })

@@ -105,7 +105,7 @@ impl Engine for LocalEngine {
 
 /// Tokens with the bytes where they begin. What a tokenizer puts before a text (a beginning of text, a space) is not
 /// part of it.
-fn place(tokens: Vec<Token>, text: &str) -> Option<Vec<(Token, usize)>> {
+pub(crate) fn place(tokens: Vec<Token>, text: &str) -> Option<Vec<(Token, usize)>> {
     let bytes: usize = tokens.iter().map(|token| token.bytes().len()).sum();
     let extra = bytes.checked_sub(text.len())?;
     let mut placed = Vec::with_capacity(tokens.len());

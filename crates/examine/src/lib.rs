@@ -8,7 +8,7 @@
 //! | [`side`], [`local`] | one side, opened; a model in a folder, within a memory limit |
 //! | [`source`] | what a side is: a model folder, an endpoint, a recording |
 //! | [`recording`] | a reference's answers on disk |
-//! | [`engine`] | a local model behind a server on loopback |
+//! | [`engine`], [`recut`] | a local model behind a server on loopback, in its own tokens or in others |
 //! | [`agreement`] | what two sides can be compared by |
 //! | [`run`] | rounds of challenges, scores and the stop |
 //! | [`comparison`] | a run with its evidence |
@@ -26,6 +26,7 @@ pub mod comparison;
 pub mod engine;
 pub mod local;
 pub mod recording;
+pub mod recut;
 pub mod relation;
 pub mod robustness;
 pub mod run;

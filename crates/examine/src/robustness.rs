@@ -1,5 +1,6 @@
 //! The robustness suite: the model behind servers that misbehave in known ways, each a real server on loopback, each
-//! compared with the model itself several times under new keys.
+//! compared with the model itself several times under new keys, as `identify` compares it: what is asked is agreed on
+//! with the server first.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -8,14 +9,15 @@ use lorica_endpoint::{
     server::{Behaviour, Engine, Offers, PromptOffer, RouteBy, ServeError, ServerOptions, serve},
 };
 use lorica_identity::{
-    Bank, BankError, ChallengeKey, Decision, Mode, Plan, PlanError, PlanParts, Question, Rate, Respondent,
-    RespondentError, ScoreScale, SequentialTest, bank::DEFAULT_POSITIONS,
+    Bank, BankError, ChallengeKey, Decision, Mode, Plan, PlanError, PlanParts, Question, Rate,
+    RespondentError, SequentialTest, bank::DEFAULT_POSITIONS,
 };
 use serde::Serialize;
 
 use crate::{
-    agreement,
-    run::{Contender, Examination, Fault, LedgerError, Rounds, Unwritten},
+    agreement::{self, AgreementError, Wish},
+    run::{Contender, Examination, LedgerError, Rounds, Unwritten},
+    side::Side,
 };
 
 /// What a right answer about a server is.
@@ -39,6 +41,8 @@ pub struct Case {
     pub name: String,
     /// How it misbehaves.
     pub behaviours: Vec<Behaviour>,
+    /// Whether it answers in a vocabulary of which the model's shares a part ([`crate::recut`]).
+    pub recut: bool,
     /// Whether it tells log-probabilities.
     pub tells: bool,
     /// What a right answer is.
@@ -52,8 +56,12 @@ pub struct CaseResult {
     pub name: String,
     /// What a right answer is.
     pub expected: Expected,
-    /// Whether distributions were compared, or texts.
-    pub distributions: bool,
+    /// Whether the server told log-probabilities.
+    pub tells: bool,
+    /// Runs in which texts were compared all the same.
+    pub by_text: u32,
+    /// Why, in the first of them.
+    pub by_text_because: Option<String>,
     /// Runs that said SAME, with a 95 % Clopper-Pearson interval.
     pub same: Rate,
     /// DIFFERENT.
@@ -83,6 +91,9 @@ pub enum RobustnessError {
     /// An endpoint that cannot be connected to.
     #[error(transparent)]
     Respondent(#[from] RespondentError),
+    /// A side that cannot be compared with the model at all.
+    #[error(transparent)]
+    Agreement(#[from] AgreementError),
     /// Never: nothing is written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -91,21 +102,44 @@ pub enum RobustnessError {
 /// What the suite runs on.
 pub struct Suite<'a> {
     /// The model at hand.
-    pub reference: &'a mut dyn Respondent,
+    pub reference: &'a mut Side,
     /// The same model behind the servers.
     pub engine: Arc<dyn Engine>,
     /// Another model, for servers that route to it.
     pub other: Option<Arc<dyn Engine>>,
+    /// The same model in another vocabulary.
+    pub recut: Option<Arc<dyn Engine>>,
     /// The families the challenges are drawn from.
     pub bank: &'a Bank,
     /// The mode of the runs.
     pub mode: Mode,
     /// The keys of the runs: as many runs as keys.
     pub keys: &'a [ChallengeKey],
+    /// Of servers that tell texts alone, so many runs at most: they take many more requests.
+    pub text_runs: usize,
 }
 
-/// The cases of the suite; those that need another model only if there is one.
-pub fn cases(other: bool) -> Vec<Case> {
+/// What of the suite's needs there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Available {
+    /// Another model.
+    pub other: bool,
+    /// The model in another vocabulary.
+    pub recut: bool,
+}
+
+impl Available {
+    /// Everything.
+    pub const ALL: Self = Self { other: true, recut: true };
+}
+
+/// The part of the vocabulary that the server with another tokenizer shares.
+pub const SHARED_VOCABULARY: f64 = 0.7;
+
+const RECUT: &str = "shares 70 % of the vocabulary";
+
+/// The cases of the suite, as far as there is what they need.
+pub fn cases(available: Available) -> Vec<Case> {
     let route = |share| Behaviour::Route { share, seed: 1, by: RouteBy::Request };
     let mut all = vec![
         ("honest", vec![], Expected::Same),
@@ -121,7 +155,10 @@ pub fn cases(other: bool) -> Vec<Case> {
         ("caches answers", vec![Behaviour::Cache { capacity: 10_000 }], Expected::Measured),
         ("limits the rate", vec![Behaviour::RateLimit { requests: 200, seconds: 1 }], Expected::Same),
     ];
-    if other {
+    if available.recut {
+        all.push((RECUT, vec![], Expected::Same));
+    }
+    if available.other {
         all.extend([
             ("routes 10 % to another model", vec![route(0.1)], Expected::Measured),
             ("routes 50 % to another model", vec![route(0.5)], Expected::Measured),
@@ -144,6 +181,7 @@ pub fn cases(other: bool) -> Vec<Case> {
             all.iter().map(move |(name, behaviours, expected)| Case {
                 name: (*name).to_owned(),
                 behaviours: behaviours.clone(),
+                recut: *name == RECUT,
                 tells,
                 // How far texts are apart depends on how much they vary, so only what changes nothing has a known answer.
                 expected: match expected {
@@ -165,8 +203,12 @@ impl Suite<'_> {
             true => Offers::default(),
             false => Offers { prompt: PromptOffer::None, top: 0, ..Offers::default() },
         };
+        let engine = match &self.recut {
+            Some(recut) if case.recut => Arc::clone(recut),
+            _ => Arc::clone(&self.engine),
+        };
         let server = serve(
-            Arc::clone(&self.engine),
+            engine,
             ServerOptions {
                 offers,
                 behaviours: case.behaviours.clone(),
@@ -176,33 +218,39 @@ impl Suite<'_> {
         )?;
         let mut queries = Vec::new();
         let [mut same, mut different, mut undecided, mut error] = [0; 4];
-        let mut first_error = None;
-        for (run, key) in (0..).zip(self.keys) {
+        let (mut first_error, mut by_text, mut by_text_because) = (None, 0, None);
+        let runs = if case.tells { self.keys.len() } else { self.keys.len().min(self.text_runs) };
+        for (run, key) in (0..).zip(self.keys.iter().take(runs)) {
             let mut config = EndpointConfig::new(server.url(), self.engine.model());
             config.retries.backoff = Duration::from_millis(50);
             config.parallel = NonZeroUsize::MIN.saturating_add(1);
             // The reference draws its samples with other seeds.
             config.seed = 1000 + run;
-            let mut endpoint = Endpoint::connect(config)?;
-            let (ending, n) = self.once(key, &mut endpoint, case.tells)?;
-            match ending {
+            let once = self.once(key, Side::Endpoint(Box::new(Endpoint::connect(config)?)))?;
+            match once.ending {
                 Ok(Decision::Same) => same += 1,
                 Ok(Decision::Different { .. }) => different += 1,
                 Ok(Decision::Undecided) => undecided += 1,
                 Err(fault) => {
                     error += 1;
-                    first_error.get_or_insert_with(|| fault.to_string());
+                    first_error.get_or_insert(fault);
                 }
             }
-            queries.push(n);
+            if case.tells && once.by_text {
+                by_text += 1;
+                by_text_because.get_or_insert(once.reasons.join("; "));
+            }
+            queries.push(once.queries);
         }
         server.shutdown();
         queries.sort_unstable();
-        let rate = |count| Rate::new(count, self.keys.len() as u64);
+        let rate = |count| Rate::new(count, runs as u64);
         Ok(CaseResult {
             name: case.name.clone(),
             expected: case.expected,
-            distributions: case.tells,
+            tells: case.tells,
+            by_text,
+            by_text_because,
             same: rate(same),
             different: rate(different),
             undecided: rate(undecided),
@@ -212,35 +260,59 @@ impl Suite<'_> {
         })
     }
 
-    fn once(
-        &mut self,
-        key: &ChallengeKey,
-        endpoint: &mut Endpoint,
-        tells: bool,
-    ) -> Result<(Result<Decision, Arc<Fault>>, u32), RobustnessError> {
-        let (question, scale) = match tells {
-            true => (Question::Distributions, ScoreScale::Distance),
-            false => (agreement::texts(), ScoreScale::TwoSample),
+    fn once(&mut self, key: &ChallengeKey, endpoint: Side) -> Result<Once, RobustnessError> {
+        let mut candidates = [endpoint];
+        let agreed = match agreement::agree(self.reference, &mut candidates, self.bank, Wish::Most) {
+            Ok(agreed) => agreed,
+            Err(AgreementError::Respondent(fault)) => return Ok(Once::failed(&fault)),
+            Err(error) => return Err(error.into()),
         };
         let plan = Plan::new(PlanParts {
             mode: self.mode.clone(),
-            scale,
+            scale: agreed.scale(),
             candidates: std::num::NonZeroU32::MIN,
             families: self.bank.families(),
             budget: None,
             rare_rate: None,
         })?;
         let challenges = self.bank.challenges(key, "robustness", 0..plan.maximum(), DEFAULT_POSITIONS)?;
-        let top = Some(endpoint.top()).filter(|top| *top > 0);
-        let examination =
-            Examination { question, plan: &plan, challenges: &challenges, rounds: Rounds::Even, top };
-        let mut contenders = [Contender {
+        let examination = Examination {
+            question: agreed.question,
+            plan: &plan,
+            challenges: &challenges,
+            rounds: Rounds::Even,
+            top: agreed.top,
+        };
+        let mut contenders = candidates.each_mut().map(|respondent| Contender {
             batch: plan.families().len(),
-            respondent: endpoint,
+            respondent,
             test: SequentialTest::new(plan.clone()),
-        }];
+        });
         let outcomes = examination.run(self.reference, &mut contenders, &mut Unwritten, &mut |_| ())?;
-        let outcome = outcomes.into_iter().next();
-        Ok(outcome.map_or((Ok(Decision::Undecided), 0), |outcome| (outcome.ending, outcome.state.n)))
+        let by_text = matches!(agreed.question, Question::Texts { .. });
+        let failed = || Once::failed(&"the run has no outcome");
+        Ok(outcomes.into_iter().next().map_or_else(failed, |outcome| Once {
+            ending: outcome.ending.map_err(|fault| fault.to_string()),
+            queries: outcome.state.n,
+            by_text,
+            reasons: agreed.reasons,
+        }))
+    }
+}
+
+/// One run.
+struct Once {
+    /// A decision, or what went wrong.
+    ending: Result<Decision, String>,
+    queries: u32,
+    by_text: bool,
+    /// Why texts were compared.
+    reasons: Vec<String>,
+}
+
+impl Once {
+    /// A run that ended before it began.
+    fn failed(fault: &dyn std::fmt::Display) -> Self {
+        Self { ending: Err(fault.to_string()), queries: 0, by_text: false, reasons: Vec::new() }
     }
 }

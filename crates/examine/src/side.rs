@@ -117,6 +117,19 @@ impl Side {
         }
     }
 
+    /// A local model that stays loaded.
+    ///
+    /// # Errors
+    /// Files that cannot be used.
+    pub fn loaded(folder: &Path, seed: u64) -> Result<Self, RespondentError> {
+        let options = LocalOptions { seed, ..LocalOptions::default() };
+        let model = LocalModel::open(folder, options.clone())?;
+        let description = model.description().clone();
+        let folder = folder.to_owned();
+        let side = LocalSide { folder, options, gives_back: false, description, model: Some(model) };
+        Ok(Self::Local(Box::new(side)))
+    }
+
     /// The most probable tokens that it tells at each position, where it does not tell them all.
     pub fn top(&self) -> Option<usize> {
         match self {
@@ -146,6 +159,14 @@ impl Side {
         match self {
             Self::Endpoint(_) => families,
             Self::Local(_) | Self::Recording(_) => usize::MAX,
+        }
+    }
+
+    /// How often a request was sent to it again.
+    pub fn retries(&self) -> u64 {
+        match self {
+            Self::Endpoint(endpoint) => endpoint.retries(),
+            Self::Local(_) | Self::Recording(_) => 0,
         }
     }
 

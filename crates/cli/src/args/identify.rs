@@ -12,7 +12,7 @@ use super::parse;
 
 /// `lorica identify`: the comparison itself, or one of its helpers.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(subcommand_negates_reqs = true)]
 pub(crate) struct IdentifyArgs {
     #[command(subcommand)]
     pub(crate) command: Option<IdentifyCommand>,
@@ -120,6 +120,9 @@ pub(crate) struct CompareArgs {
     /// Sign the evidence with this key, made if it is not there [default: a new key for this run]
     #[arg(long, value_name = "FILE")]
     pub(crate) signing_key: Option<PathBuf>,
+    /// What `lorica identify calibrate --json` printed about the reference, to stand beside the decision
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibration: Option<PathBuf>,
     /// Go on with the interrupted run in --out
     #[arg(long)]
     pub(crate) resume: bool,
@@ -262,9 +265,15 @@ pub(crate) struct RobustnessArgs {
     /// Runs of each behaviour, each with its own key
     #[arg(long, default_value = "5", value_name = "N")]
     pub(crate) runs: NonZeroU32,
+    /// Runs of each behaviour at most where the server tells texts alone, which take longer [default: those of --runs]
+    #[arg(long, value_name = "N")]
+    pub(crate) text_runs: Option<NonZeroU32>,
     /// How sure each answer must be
     #[arg(long, value_enum, default_value = "quick")]
     pub(crate) mode: ModeChoice,
+    /// Seed of the keys, to repeat a measurement [default: new keys]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
     /// Only behaviours whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,

@@ -213,6 +213,23 @@ impl Asker {
             .collect()
     }
 
+    /// Where the endpoint's tokens begin in a prompt, but for the first one; none where it tells no prompt's tokens or declines this
+    /// prompt.
+    pub(super) fn cut(&self, prompt: &str) -> Result<Option<Vec<usize>>, RespondentError> {
+        if !matches!(self.access, Access::Echo | Access::PromptLogProbabilities) {
+            return Ok(None);
+        }
+        match self.reading(prompt) {
+            Ok(reading) => Ok(Some(reading.inner_starts(prompt.len()))),
+            Err(Stop::Fault(error)) => Err(error),
+            Err(Stop::Refused(_)) => Ok(None),
+            Err(Stop::Rejected(rejection)) if rejection.is_filter() => Ok(None),
+            Err(Stop::Rejected(Rejection { status, message, .. })) => {
+                Err(self.fault(RespondentFault::Malformed, format!("status {status}: {message}")))
+            }
+        }
+    }
+
     fn reading(&self, prompt: &str) -> Result<Reading, Stop> {
         let form = match self.access {
             Access::PromptLogProbabilities => ("prompt_logprobs", json!(self.wanted())),

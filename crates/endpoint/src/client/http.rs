@@ -2,7 +2,10 @@
 
 use std::{
     io::Read as _,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -89,6 +92,8 @@ pub(super) struct Transport {
     /// When the next request may start.
     next_start: Mutex<Instant>,
     jitter: Mutex<ChaCha8Rng>,
+    /// Requests that were sent again.
+    sent_again: AtomicU64,
 }
 
 impl Transport {
@@ -135,12 +140,18 @@ impl Transport {
             largest_answer: config.largest_answer,
             next_start: Mutex::new(Instant::now()),
             jitter: Mutex::new(ChaCha8Rng::seed_from_u64(config.seed)),
+            sent_again: AtomicU64::new(0),
         })
     }
 
     /// The endpoint's name in errors and descriptions.
     pub(super) fn side(&self) -> &str {
         &self.side
+    }
+
+    /// How often a request was sent again so far.
+    pub(super) fn sent_again(&self) -> u64 {
+        self.sent_again.load(Ordering::Relaxed)
     }
 
     /// The address that requests go to.
@@ -204,6 +215,7 @@ impl Transport {
             }
             tracing::debug!(side = self.side, attempt, fault = %failure.fault, "sending a request again");
             thread::sleep(waits);
+            self.sent_again.fetch_add(1, Ordering::Relaxed);
             pause = pause.saturating_mul(2).min(self.retries.longest_pause);
             attempt = attempt.saturating_add(1);
         }

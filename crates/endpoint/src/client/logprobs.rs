@@ -121,6 +121,14 @@ pub(super) enum At {
 }
 
 impl Reading {
+    /// Where tokens begin behind the prompt's first byte and before its end.
+    pub(super) fn inner_starts(&self, length: usize) -> Vec<usize> {
+        let mut starts: Vec<usize> = self.places.iter().map(|(start, _)| *start).collect();
+        starts.retain(|start| (1..length).contains(start));
+        starts.dedup();
+        starts
+    }
+
     /// What was told at a byte position of the prompt.
     pub(super) fn at(&self, position: usize) -> Result<At, Bad> {
         // A token without bytes begins where the next one does: the last one is meant.
@@ -342,6 +350,7 @@ mod tests {
         assert_eq!(number(&reading, 4), Some("t2".to_owned()));
         assert_eq!(number(&reading, 7), Some("t3".to_owned()));
         assert_eq!(number(&reading, 5), None);
+        assert_eq!(reading.inner_starts(6), [2, 4]);
         assert_eq!(reading.at(0).unwrap_err().fault, RespondentFault::MissingLogProbability);
     }
 

@@ -85,6 +85,20 @@ impl Endpoint {
         self.asker.top()
     }
 
+    /// How often a request was sent again since the connection was made, the connection's own requests included.
+    pub fn retries(&self) -> u64 {
+        self.asker.transport().sent_again()
+    }
+
+    /// Where the endpoint's tokens begin in a text, in bytes, ascending; [`None`] where it does not echo a prompt's
+    /// tokens, or declines this one. The first token's beginning is left out: some forms do not tell it.
+    ///
+    /// # Errors
+    /// An endpoint that fails.
+    pub fn cut(&self, text: &str) -> Result<Option<Vec<usize>>, RespondentError> {
+        self.asker.cut(text)
+    }
+
     /// Whether its distributions are behind a chat template.
     pub fn is_chat(&self) -> bool {
         self.asker.is_chat()

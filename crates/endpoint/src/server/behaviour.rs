@@ -70,6 +70,8 @@ pub enum Behaviour {
         containing: Option<String>,
         /// Only the first requests that it would be for; all where there is no number.
         times: Option<u32>,
+        /// So many requests that it would be for are spared before; none where there is no number.
+        after: Option<u32>,
     },
 }
 

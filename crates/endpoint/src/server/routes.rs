@@ -40,20 +40,20 @@ struct Service {
     memory: Memory,
     /// When the requests of the current window came, for the rate limit.
     recent: Mutex<VecDeque<Instant>>,
-    /// How often each fault has struck, in the order of the behaviours.
-    struck: Vec<AtomicU32>,
+    /// How many requests each fault has been meant for, in the order of the behaviours.
+    meant: Vec<AtomicU32>,
 }
 
 /// The routes.
 pub(super) fn router(engine: Arc<dyn Engine>, options: ServerOptions) -> Router {
-    let struck = options.behaviours.iter().map(|_| AtomicU32::new(0)).collect();
+    let meant = options.behaviours.iter().map(|_| AtomicU32::new(0)).collect();
     let service = Arc::new(Service {
         engine,
         options,
         requests: AtomicU64::new(0),
         memory: Memory::default(),
         recent: Mutex::default(),
-        struck,
+        meant,
     });
     Router::new()
         .route("/v1/models", get(models))
@@ -138,19 +138,17 @@ impl Service {
 
     /// The first fault that strikes this request.
     fn fault(&self, asked: &Asked) -> Option<Fault> {
-        let behaviours = self.options.behaviours.iter().zip(&self.struck);
-        behaviours
-            .filter_map(|(behaviour, struck)| match behaviour {
-                Behaviour::Fault { fault, containing, times } => Some((fault, containing, times, struck)),
-                _ => None,
-            })
-            .find(|(_, containing, times, struck)| {
-                let meant = containing
-                    .as_ref()
-                    .is_none_or(|text| asked.prompts.iter().any(|prompt| prompt.contains(text.as_str())));
-                meant && times.is_none_or(|times| struck.fetch_add(1, Ordering::Relaxed) < times)
-            })
-            .map(|(fault, ..)| fault.clone())
+        self.options.behaviours.iter().zip(&self.meant).find_map(|(behaviour, meant)| {
+            let Behaviour::Fault { fault, containing, times, after } = behaviour else { return None };
+            let for_it = containing
+                .as_ref()
+                .is_none_or(|text| asked.prompts.iter().any(|prompt| prompt.contains(text.as_str())));
+            if !for_it {
+                return None;
+            }
+            let place = meant.fetch_add(1, Ordering::Relaxed).checked_sub(after.unwrap_or(0))?;
+            times.is_none_or(|times| place < times).then(|| fault.clone())
+        })
     }
 
     /// What comes instead of an answer.

@@ -32,7 +32,8 @@ fn with_fault(
     fault: Fault,
     (offers, interface): (Offers, Interface),
 ) -> Result<Vec<Answer>, RespondentError> {
-    let behaviour = Behaviour::Fault { fault, containing: Some("zebra".to_owned()), times: None };
+    let behaviour =
+        Behaviour::Fault { fault, containing: Some("zebra".to_owned()), times: None, after: None };
     let server = start(offers, vec![behaviour]);
     let mut settings = config(&server.url());
     settings.interface = interface;
@@ -141,8 +142,12 @@ fn a_filter_is_a_refusal_of_one_prompt() {
 
 #[test]
 fn a_filter_strikes_texts_too() {
-    let behaviour =
-        Behaviour::Fault { fault: Fault::Filter, containing: Some("zebra".to_owned()), times: None };
+    let behaviour = Behaviour::Fault {
+        fault: Fault::Filter,
+        containing: Some("zebra".to_owned()),
+        times: None,
+        after: None,
+    };
     let server = start(Offers::default(), vec![behaviour]);
     let answers = connect(&server).answer(texts(3, 2, 1.0), &struck(), &mut |_| {}).unwrap();
     assert!(matches!(&answers[1], Answer::Refused(_)));
@@ -152,11 +157,32 @@ fn a_filter_strikes_texts_too() {
 #[test]
 fn the_error_of_the_first_challenge_is_told() {
     // Both fail; whichever worker is faster, the first one's name stands if it was answered at all.
-    let fault =
-        |fault, text: &str| Behaviour::Fault { fault, containing: Some(text.to_owned()), times: None };
+    let fault = |fault, text: &str| Behaviour::Fault {
+        fault,
+        containing: Some(text.to_owned()),
+        times: None,
+        after: None,
+    };
     let server = start(Offers::default(), vec![fault(Fault::Zeros, "zebra"), fault(Fault::Garbage, "more")]);
     let mut settings = config(&server.url());
     settings.parallel = std::num::NonZeroUsize::MIN;
     let error = distributions(&mut Endpoint::connect(settings).unwrap(), &struck()).unwrap_err();
     assert_eq!(error.fault, RespondentFault::MissingLogProbability);
+}
+
+#[test]
+fn a_fault_can_wait_for_its_turn() {
+    let fault = |after| {
+        let fault = Fault::Zeros;
+        Behaviour::Fault { fault, containing: Some("zebra".to_owned()), times: Some(1), after: Some(after) }
+    };
+    let server = start(Offers::default(), vec![fault(1)]);
+    let mut settings = config(&server.url());
+    settings.parallel = std::num::NonZeroUsize::MIN;
+    let mut endpoint = Endpoint::connect(settings).unwrap();
+    let zebra = super::challenge(0, "zebra");
+    let mut ask = || distributions(&mut endpoint, std::slice::from_ref(&zebra));
+    let first = ask().unwrap();
+    assert_eq!(ask().unwrap_err().fault, RespondentFault::MissingLogProbability);
+    assert_eq!(ask().unwrap(), first);
 }

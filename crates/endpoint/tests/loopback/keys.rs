@@ -67,6 +67,7 @@ fn a_server_that_tells_the_key_back_is_not_repeated() {
                 fault: Fault::TellKey { status },
                 containing: Some("zebra".to_owned()),
                 times: None,
+                after: None,
             };
             let server = start(Offers::default(), vec![fault]);
             let mut endpoint = Endpoint::connect(keyed(&server.url())).unwrap();

@@ -86,7 +86,7 @@ fn stand_ins_for_numbers_make_a_weaker_tier_with_its_reason() {
         (Fault::MissingLogProbabilities, "no log-probabilities"),
     ] {
         for interface in [Interface::Completions, Interface::Chat] {
-            let fault = Behaviour::Fault { fault: fault.clone(), containing: None, times: None };
+            let fault = Behaviour::Fault { fault: fault.clone(), containing: None, times: None, after: None };
             let server = start(Offers::default(), vec![fault]);
             let mut settings = config(&server.url());
             settings.interface = interface;
@@ -110,7 +110,7 @@ fn what_makes_no_sense_is_an_error_at_once() {
         (Fault::Status { status: 401, retry_after: None }, RespondentFault::Unauthorized),
         (Fault::FilterStatus, RespondentFault::Malformed),
     ] {
-        let behaviour = Behaviour::Fault { fault: fault.clone(), containing: None, times: None };
+        let behaviour = Behaviour::Fault { fault: fault.clone(), containing: None, times: None, after: None };
         let server = start(Offers::default(), vec![behaviour]);
         let error = Endpoint::connect(config(&server.url())).unwrap_err();
         assert_eq!(error.fault, expected, "{fault:?}: {error}");

@@ -2,7 +2,7 @@
 
 use lorica_endpoint::{
     Endpoint, Interface,
-    server::{Offers, PromptOffer, ServerOptions},
+    server::{Engine as _, Offers, PromptOffer, ServerOptions},
 };
 use lorica_identity::{Answer, Question, Respondent as _, RespondentFault, Tier};
 
@@ -212,4 +212,20 @@ fn the_servers_refuse_what_is_not_local_or_not_possible() {
     let taken = start_with(ServerOptions::default());
     let again = ServerOptions { address: taken.address(), ..ServerOptions::default() };
     assert!(matches!(try_with(again), ServeError::Listen { .. }));
+}
+
+#[test]
+fn an_echo_tells_where_its_tokens_begin() {
+    let text = "the cat sat";
+    let tokens = Toy::promised().tokenize(text).unwrap();
+    let inner: Vec<usize> = tokens.iter().map(|(_, start)| *start).filter(|start| *start > 0).collect();
+    assert!(!inner.is_empty());
+    for (prompt, told) in [
+        (PromptOffer::Echo, Some(inner.clone())),
+        (PromptOffer::PromptLogProbabilities, Some(inner)),
+        (PromptOffer::None, None),
+    ] {
+        let server = start(Offers { prompt, ..Offers::default() }, vec![]);
+        assert_eq!(connect(&server).cut(text).unwrap(), told, "{prompt:?}");
+    }
 }

@@ -1,9 +1,9 @@
 //! Addresses, retries, patience, TLS.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
     sync::Arc,
     thread,
     time::Duration,
@@ -14,7 +14,8 @@ use lorica_endpoint::{
     server::{Behaviour, Fault, Offers, ServerOptions},
 };
 use lorica_identity::{Respondent as _, RespondentFault, Tier};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rcgen::{CertifiedKey, KeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
 
 use super::{challenges, config, distributions, number, start, start_with};
 
@@ -61,7 +62,7 @@ fn a_model_that_is_not_there_is_told() {
 }
 
 fn passing(fault: Fault, times: u32) -> Behaviour {
-    Behaviour::Fault { fault, containing: Some("zebra".to_owned()), times: Some(times) }
+    Behaviour::Fault { fault, containing: Some("zebra".to_owned()), times: Some(times), after: None }
 }
 
 #[test]
@@ -75,8 +76,13 @@ fn what_passes_is_tried_again() {
     ] {
         let server = start(Offers::default(), vec![passing(fault.clone(), 2)]);
         let clean = start(Offers::default(), vec![]);
-        let of = |url: &str| distributions(&mut Endpoint::connect(config(url)).unwrap(), &challenges());
-        assert_eq!(of(&server.url()).unwrap(), of(&clean.url()).unwrap(), "{fault:?}");
+        let of = |url: &str| {
+            let mut endpoint = Endpoint::connect(config(url)).unwrap();
+            (distributions(&mut endpoint, &challenges()).unwrap(), endpoint.retries())
+        };
+        let (patient, plain) = (of(&server.url()), of(&clean.url()));
+        assert_eq!(patient.0, plain.0, "{fault:?}");
+        assert_eq!((patient.1, plain.1), (2, 0), "{fault:?}");
     }
 }
 
@@ -104,6 +110,7 @@ fn an_answer_that_does_not_come_in_time() {
         fault: Fault::Slow { milliseconds: 3_600_000 },
         containing: Some("zebra".to_owned()),
         times: None,
+        after: None,
     };
     let server = start(Offers::default(), vec![fault]);
     let mut settings = config(&server.url());
@@ -129,8 +136,9 @@ fn a_peer_that_speaks_no_http() {
     assert_eq!(refused(&format!("http://{address}/v1")), RespondentFault::Unreachable);
 }
 
-fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+/// A certificate for `localhost` and its key, made for one test.
+fn certificate() -> CertifiedKey<KeyPair> {
+    rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap()
 }
 
 /// Reads a request to its end, and asks that its connection be closed afterwards.
@@ -157,15 +165,14 @@ fn read_request(stream: &mut impl std::io::Read) -> std::io::Result<Vec<u8>> {
 }
 
 /// Ends TLS in front of a server.
-fn tls_before(server: std::net::SocketAddr) -> std::net::SocketAddr {
+fn tls_before(server: std::net::SocketAddr, made: &CertifiedKey<KeyPair>) -> std::net::SocketAddr {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let certificate = CertificateDer::from_pem_file(data("certificate.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_file(data("key.pem")).unwrap();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
         .unwrap();
     let tls = Arc::new(tls);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -193,21 +200,28 @@ fn tls_before(server: std::net::SocketAddr) -> std::net::SocketAddr {
 #[test]
 fn https_with_a_certificate_that_is_trusted_or_not() {
     let server = start_with(ServerOptions::default());
-    let address = tls_before(server.address());
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let made = certificate();
+    let address = tls_before(server.address(), &made);
     let mut settings = config(&format!("https://localhost:{}/v1", address.port()));
-    settings.certificates = Some(data("certificate.pem"));
+    settings.certificates = Some(file("certificate.pem", made.cert.pem()));
     let mut trusted = Endpoint::connect(settings.clone()).unwrap();
     assert_eq!(trusted.description().tier, Tier::PromptLogProbabilities);
     let plain = distributions(&mut Endpoint::connect(config(&server.url())).unwrap(), &challenges()).unwrap();
     assert_eq!(distributions(&mut trusted, &challenges()).unwrap(), plain);
 
-    settings.certificates = Some(data("other.pem"));
+    settings.certificates = Some(file("other.pem", certificate().cert.pem()));
     let error = Endpoint::connect(settings.clone()).unwrap_err();
     assert_eq!(error.fault, RespondentFault::Unreachable, "{error}");
     assert!(error.detail.contains("certificate"), "{error}");
     // Files that hold none.
-    for name in ["key.pem", "absent.pem"] {
-        settings.certificates = Some(data(name));
+    for path in [file("key.pem", made.signing_key.serialize_pem()), folder.path().join("absent.pem")] {
+        settings.certificates = Some(path);
         let error = Endpoint::connect(settings.clone()).unwrap_err();
         assert_eq!(error.fault, RespondentFault::Unusable, "{error}");
     }

@@ -14,6 +14,7 @@ use lorica_examine::{
 use lorica_identity::{Bank, ChallengeKey, Respondent as _};
 
 use super::{
+    calibrate,
     resolve::{self, PlanChoice, SideChoice},
     structure,
     verdict::VerdictReport,
@@ -68,6 +69,12 @@ pub(super) fn run(args: &Request<'_>, console: &Console) -> Result<VerdictReport
         Side::Recording(recording) => recording.header.positions,
         Side::Local(_) | Side::Endpoint(_) => POSITIONS as u32,
     };
+    let calibration = args
+        .options
+        .calibration
+        .as_deref()
+        .map(|path| calibrate::read(path, reference.description(), agreed.question))
+        .transpose()?;
     let (checks, structures) = structure::checks(&sources, &bank, &agreed, console)?;
     let header = Header {
         format: lorica_evidence::record::FORMAT.to_owned(),
@@ -83,7 +90,7 @@ pub(super) fn run(args: &Request<'_>, console: &Console) -> Result<VerdictReport
         candidates: candidates.iter().map(|side| side.description().clone()).collect(),
         environment: resolve::environment(),
         structure: checks,
-        calibration: None,
+        calibration,
     };
     note_uses(args, &sources, &mut reference, console)?;
     let signer = signer(args.options.signing_key.as_deref())?;

@@ -4,15 +4,20 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::Arc,
+    time::Instant,
 };
 
 use lorica_endpoint::server::Engine;
 use lorica_examine::{
     engine::LocalEngine,
     local::{LocalModel, LocalOptions},
-    robustness::{self, CaseResult, Expected, Suite},
+    recut::Recut,
+    robustness::{self, Available, CaseResult, Expected, SHARED_VOCABULARY, Suite},
+    side::Side,
 };
-use lorica_identity::{Bank, Rate};
+use lorica_identity::{Bank, ChallengeKey, Rate};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha20Rng;
 use serde::Serialize;
 
 use super::{resolve, verdict::percent};
@@ -33,48 +38,86 @@ pub(crate) struct RobustnessReport {
     other: Option<String>,
     mode: &'static str,
     runs: u32,
+    /// Of servers that tell texts alone.
+    text_runs: u32,
+    /// Seed of the keys, where it was given.
+    seed: Option<u64>,
     cases: Vec<CaseResult>,
-    left_out: Vec<String>,
+    left_out: Vec<LeftOut>,
+    seconds: f64,
+}
+
+/// A case that was not run.
+#[derive(Debug, Serialize)]
+struct LeftOut {
+    name: String,
+    because: String,
 }
 
 pub(super) fn run(args: &RobustnessArgs, console: &Console) -> Result<RobustnessReport, CliError> {
+    let started = Instant::now();
     let bank = Bank::standard()?;
     let wanted = |name: &str| args.only.as_deref().is_none_or(|only| name.contains(only));
-    let cases: Vec<_> =
-        robustness::cases(args.other.is_some()).into_iter().filter(|case| wanted(&case.name)).collect();
-    if cases.is_empty() {
-        let all: Vec<String> = robustness::cases(true).into_iter().map(|case| case.name).collect();
+    if !robustness::cases(Available::ALL).iter().any(|case| wanted(&case.name)) {
+        let mut all: Vec<String> =
+            robustness::cases(Available::ALL).into_iter().map(|case| case.name).collect();
+        all.truncate(all.len() / 2);
         return Err(CliError::Usage(format!("--only fits no case; there are: {}", all.join(", "))));
     }
     // The two sides draw their samples with different seeds.
-    let mut reference = LocalModel::open(&args.model, LocalOptions { seed: 1, ..LocalOptions::default() })?;
+    let mut reference = Side::loaded(&args.model, 1)?;
     let engine = engine(&args.model, 2)?;
     let other = args.other.as_deref().map(|folder| self::engine(folder, 3)).transpose()?;
-    let keys = (0..args.runs.get()).map(|_| resolve::challenge_key()).collect::<Result<Vec<_>, _>>()?;
+    let recut = Recut::new(Arc::clone(&engine), &args.model, SHARED_VOCABULARY);
+    let available = Available { other: other.is_some(), recut: recut.is_ok() };
+    let (recut, no_recut) = match recut {
+        Ok(recut) => (Some(Arc::new(recut) as Arc<dyn Engine>), String::new()),
+        Err(error) => (None, error.to_string()),
+    };
+    let cases: Vec<_> = robustness::cases(available).into_iter().filter(|case| wanted(&case.name)).collect();
+    let keys = keys(args)?;
+    let text_runs = args.text_runs.unwrap_or(args.runs).get() as usize;
     let mode = resolve::mode(args.mode)?;
-    let mut suite = Suite { reference: &mut reference, engine, other, bank: &bank, mode, keys: &keys };
+    let mut suite =
+        Suite { reference: &mut reference, engine, other, recut, bank: &bank, mode, keys: &keys, text_runs };
     let progress = console.progress("asking servers", Unit::Items);
     let mut results = Vec::new();
     for case in &cases {
         results.push(suite.run(case)?);
         progress.set(results.len() as u64, cases.len() as u64);
     }
-    let mut left_out: Vec<String> = match args.other {
-        Some(_) => Vec::new(),
-        None => robustness::cases(true).into_iter().map(|case| case.name).collect(),
-    };
-    left_out.retain(|name| wanted(name) && !cases.iter().any(|case| case.name == *name));
-    left_out.dedup();
-    left_out.sort();
-    left_out.dedup();
+    let left_out = robustness::cases(Available::ALL).into_iter().filter(|case| {
+        case.tells && wanted(&case.name) && !cases.iter().any(|other| other.name == case.name)
+    });
+    let left_out = left_out.map(|case| LeftOut {
+        because: match case.recut {
+            true => no_recut.clone(),
+            false => "it needs --other".to_owned(),
+        },
+        name: case.name,
+    });
+    let left_out = left_out.collect();
     Ok(RobustnessReport {
         model: args.model.display().to_string(),
         other: args.other.as_ref().map(|other| other.display().to_string()),
         mode: args.mode.name(),
         runs: args.runs.get(),
+        text_runs: args.text_runs.unwrap_or(args.runs).min(args.runs).get(),
+        seed: args.seed,
         cases: results,
         left_out,
+        seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// One key for each run: new ones, or those of a seed.
+fn keys(args: &RobustnessArgs) -> Result<Vec<ChallengeKey>, CliError> {
+    let mut seeded = args.seed.map(ChaCha20Rng::seed_from_u64);
+    let key = |_| match &mut seeded {
+        Some(random) => Ok(ChallengeKey::new(random.random())),
+        None => resolve::challenge_key(),
+    };
+    (0..args.runs.get()).map(key).collect()
 }
 
 fn engine(folder: &Path, seed: u64) -> Result<Arc<dyn Engine>, CliError> {
@@ -88,8 +131,11 @@ impl Report for RobustnessReport {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(
             out,
-            "{} against servers of itself, mode {}, {} runs each under new keys; intervals are Clopper-Pearson, 95 %\n",
-            self.model, self.mode, self.runs
+            "{} against servers of itself, mode {}, {} runs each{} under new keys; intervals are Clopper-Pearson, 95 %\n",
+            self.model,
+            self.mode,
+            self.runs,
+            if self.text_runs < self.runs { format!(" ({} by text)", self.text_runs) } else { String::new() }
         )?;
         let cell = |rate: &Rate| match rate.count {
             0 => "-".to_owned(),
@@ -98,7 +144,14 @@ impl Report for RobustnessReport {
         let rows = self.cases.iter().map(|case| {
             vec![
                 case.name.clone(),
-                if case.distributions { "log-probabilities" } else { "text" }.to_owned(),
+                match (case.tells, case.by_text) {
+                    (true, 0) => "log-probabilities".to_owned(),
+                    (true, count) if u64::from(count) < case.same.of => {
+                        format!("log-probabilities, {count} by text")
+                    }
+                    (true, _) => "text, tokens differ".to_owned(),
+                    (false, _) => "text".to_owned(),
+                },
                 match case.expected {
                     Expected::Same => "SAME",
                     Expected::Different => "DIFFERENT",
@@ -120,10 +173,12 @@ impl Report for RobustnessReport {
             if let Some(error) = &case.first_error {
                 writeln!(out, "{}", wrapped("", &format!("{}: first error: {error}", case.name)))?;
             }
+            if let Some(reason) = &case.by_text_because {
+                writeln!(out, "{}", wrapped("", &format!("{}: compared by text: {reason}", case.name)))?;
+            }
         }
-        if !self.left_out.is_empty() {
-            let text = format!("left out, because they need --other: {}", self.left_out.join(", "));
-            writeln!(out, "\n{}", wrapped("", &text))?;
+        for LeftOut { name, because } in &self.left_out {
+            writeln!(out, "{}", wrapped("left out  ", &format!("{name}: {because}")))?;
         }
         Ok(())
     }

@@ -34,6 +34,8 @@ pub(crate) struct VerdictReport {
     calibration: Option<lorica_evidence::record::Calibration>,
     seconds: f64,
     peak_memory: Option<u64>,
+    /// Requests that were sent again after a failure, to all sides.
+    retries: u64,
     bundle: String,
     signer: Fingerprint,
     pub(crate) does_not_show: Vec<String>,
@@ -110,7 +112,7 @@ impl VerdictReport {
     pub(super) fn new(compared: Compared, agreed: &Agreement, folder: &Path) -> Self {
         let Compared { header, finished, asked } = compared;
         let Header { plan, reference, candidates, structure, calibration, question, .. } = header;
-        let Closing { results, seconds, peak_memory, .. } = finished.closing;
+        let Closing { results, seconds, peak_memory, retries, .. } = finished.closing;
         let candidates: Vec<CandidateVerdict> = candidates
             .into_iter()
             .zip(results)
@@ -129,6 +131,7 @@ impl VerdictReport {
             calibration,
             seconds,
             peak_memory,
+            retries,
             bundle: folder.display().to_string(),
             signer: finished.signer,
             does_not_show: does_not_show(question, &plan),
@@ -168,9 +171,9 @@ pub(super) fn does_not_show(question: Question, plan: &Plan) -> Vec<String> {
     ];
     if matches!(question, Question::Texts { .. }) {
         lines.push(
-            "By texts alone, only differences are seen that change which characters come where. The texts of two models \
-             that both say nearly anything are close by this measure, however different the models are; rare \
-             differences are not tested. Ask for log-probabilities where they are to be had."
+            "By texts alone, only differences are seen that change which characters come where. Models whose texts vary \
+             much are close by this measure, and so is a model that is sampled at another temperature than was asked \
+             for; rare differences are not tested. Ask for log-probabilities where they are to be had."
                 .to_owned(),
         );
     }
@@ -399,6 +402,9 @@ impl Report for VerdictReport {
         let memory =
             self.peak_memory.map_or_else(String::new, |peak| format!(", {} of memory at most", bytes(peak)));
         writeln!(out, "time         {}{memory}", seconds(self.seconds))?;
+        if self.retries > 0 {
+            writeln!(out, "retries      {} sent again after a failure", plural(self.retries, "request"))?;
+        }
         writeln!(out, "evidence     {}: open report.html", self.bundle)?;
         writeln!(out, "             check it with `lorica verify --bundle {}`", self.bundle)?;
         writeln!(out, "signer       {}", self.signer)?;
