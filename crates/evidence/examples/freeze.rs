@@ -1,4 +1,4 @@
-//! Writes the small bundle that is frozen in `testdata/frozen/v1`: `cargo run --release -p lorica-evidence --example
+//! Writes the small bundle that is frozen in `testdata/frozen/report-2`: `cargo run --release -p lorica-evidence --example
 //! freeze -- FOLDER`. Where the test `the_frozen_bundle_still_verifies` fails, a format, a score or the report has
 //! changed: give it a new version, or undo the change.
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The version of the report. It MUST change whenever the same transcript would give other bytes.
-pub const REPORT_FORMAT: &str = "lorica-report/1";
+pub const REPORT_FORMAT: &str = "lorica-report/2";
 
 const TEMPLATE: &str = include_str!("report.html");
 

@@ -4,18 +4,30 @@
 
 use std::path::Path;
 
-use lorica_evidence::{ReportCheck, VerifyOptions, verify_bundle};
+use lorica_evidence::{ReportCheck, Verified, VerifyOptions, verify_bundle};
+
+/// Whoever signed the frozen bundles.
+const SIGNER: &str = "1e069ed619728e040ca87fd27cfaa3da5829182dd4e326bc07bc71bed7b52dac";
+
+fn verified(name: &str) -> Verified {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/frozen").join(name);
+    let verified = verify_bundle(&folder, VerifyOptions::default()).unwrap();
+    assert_eq!(verified.closing.results[0].outcome.word(), "DIFFERENT");
+    assert_eq!(verified.fingerprint.to_string(), SIGNER);
+    verified
+}
 
 #[test]
 fn the_frozen_bundle_still_verifies() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/frozen/v1");
-    let verified = verify_bundle(&folder, VerifyOptions::default()).unwrap();
-    assert_eq!(verified.closing.results[0].outcome.word(), "DIFFERENT");
     assert_eq!(
-        verified.report,
+        verified("report-2").report,
         ReportCheck::Reproduced,
         "the same transcript gives another report: a new version"
     );
-    let signer = "1e069ed619728e040ca87fd27cfaa3da5829182dd4e326bc07bc71bed7b52dac";
-    assert_eq!(verified.fingerprint.to_string(), signer);
+}
+
+/// Version 1 of the report said that between the thresholds neither answer is an error; both are.
+#[test]
+fn a_bundle_with_an_earlier_report_still_verifies() {
+    assert_eq!(verified("v1").report, ReportCheck::OtherVersion { found: "lorica-report/1".to_owned() });
 }

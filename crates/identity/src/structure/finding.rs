@@ -170,7 +170,12 @@ pub(super) fn shapes(overlap: TensorOverlap) -> (bool, String) {
 
 pub(super) fn fields(differences: &[FieldDifference]) -> (bool, String) {
     let pointers: Vec<&str> = differences.iter().map(|difference| difference.pointer.as_str()).collect();
-    (differences.is_empty(), format!("{} fields differ{}", differences.len(), listing(&pointers)))
+    let fields = if differences.len() == 1 {
+        "1 field differs".to_owned()
+    } else {
+        format!("{} fields differ", differences.len())
+    };
+    (differences.is_empty(), format!("{fields}{}", listing(&pointers)))
 }
 
 pub(super) fn contents(overlap: &VocabularyOverlap) -> (bool, String) {
