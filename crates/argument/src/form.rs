@@ -28,6 +28,17 @@ pub struct RoundSlots {
     pub leading: Slot,
 }
 
+/// The three slots of a sumcheck round of degree three: all coefficients of the round polynomial but the linear one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CubicRoundSlots {
+    /// `g(0)`
+    pub constant: Slot,
+    /// The coefficient of `X^2`.
+    pub quadratic: Slot,
+    /// The coefficient of `X^3`.
+    pub cubic: Slot,
+}
+
 /// `constant + sum of coefficient * slot`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AffineForm {
@@ -87,6 +98,14 @@ impl AffineForm {
         self.push(slots.constant, Scalar::from(1u8) - challenge - challenge);
         self.push(slots.leading, challenge * challenge - challenge);
     }
+
+    /// As [`AffineForm::bind_round`] for a round polynomial of degree three:
+    /// `g(r) = r * claim + (1 - 2 r) c_0 + (r^2 - r) c_2 + (r^3 - r) c_3`.
+    pub fn bind_cubic_round(&mut self, slots: CubicRoundSlots, challenge: Scalar) {
+        let CubicRoundSlots { constant, quadratic, cubic } = slots;
+        self.bind_round(RoundSlots { constant, leading: quadratic }, challenge);
+        self.push(cubic, challenge * challenge * challenge - challenge);
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +122,15 @@ mod tests {
             assert_eq!(form.evaluate(&[h1, h2]), Some(h0 + h1 * r + h2 * r * r));
             assert_eq!(form.evaluate(&[h1]), None);
         }
+    }
+
+    #[test]
+    fn a_cubic_round_evaluates_the_polynomial_that_meets_the_claim() {
+        let [c0, c1, c2, c3, r] = [5u64, 11, 7, 13, 1009].map(Scalar::from);
+        let mut form = AffineForm::public(c0 + (c0 + c1 + c2 + c3));
+        let slots = CubicRoundSlots { constant: Slot(0), quadratic: Slot(1), cubic: Slot(2) };
+        form.bind_cubic_round(slots, r);
+        assert_eq!(form.evaluate(&[c0, c2, c3]), Some(c0 + c1 * r + c2 * r * r + c3 * r * r * r));
     }
 
     #[test]

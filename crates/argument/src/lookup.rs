@@ -7,10 +7,10 @@
 //!
 //! A lookup is a forest of a few trees over `1 / (gamma - w_i)` for the leaves, one over `m_v / (gamma - v)` for the table,
 //! and the constraint that the roots of the former sum to that of the latter. **Leaves and multiplicities are fixed before
-//! gamma.**
+//! gamma.** Several lookups, each in a table of its own, share one forest and so all its rounds ([`Forest`]).
 
 use lorica_algebra::Scalar;
-use lorica_algebra::multilinear::prefix_at;
+use lorica_algebra::multilinear::{eq_table, inner_product, prefix_at};
 use lorica_algebra::point::EncodedPoint;
 
 use crate::form::{AffineForm, EqRoundSlots, Slot};
@@ -35,8 +35,8 @@ pub const MAX_LEAF_TREES: usize = 4;
 
 /// Who sends the messages of a forest.
 pub trait Layers: Rounds {
-    /// The commitment to numerators and denominators: of the roots of all leaves' trees, of the table's, and of the sums of the
-    /// first two leaves' roots, of the first three, and so on.
+    /// The commitment to numerators and denominators: for each lookup, of the roots of all leaves' trees and of the table's;
+    /// then, for each lookup, of the sums of the first two leaves' roots, of the first three, and so on.
     fn roots(&mut self) -> Result<EncodedPoint, Self::Error>;
 
     /// A layer begins, with the claims at `point` weighed by powers of lambda.
@@ -93,10 +93,52 @@ pub struct LookupClaims {
     pub table_point: Vec<Scalar>,
     /// The extension of the multiplicities at that point.
     pub multiplicities: AffineForm,
+}
+
+/// What a forest leaves to be shown.
+#[derive(Debug, Clone)]
+pub struct ForestClaims {
+    /// One for each lookup, in order.
+    pub lookups: Vec<LookupClaims>,
     /// Forms that are zero.
     pub zeros: Vec<AffineForm>,
     /// Products that hold.
     pub products: Vec<ProductConstraint>,
+}
+
+/// A public table of 2^16 entries.
+#[derive(Debug, Clone, Copy)]
+pub enum Table<'a> {
+    /// `0, 1, .. 2^16 - 1`
+    Words,
+    /// Any entries, as many.
+    Entries(&'a [Scalar]),
+}
+
+impl Table<'_> {
+    /// The extension of the entries at a point.
+    fn at(&self, point: &[Scalar]) -> Scalar {
+        match self {
+            Table::Words => identity_at(point),
+            Table::Entries(entries) => inner_product(entries, &eq_table(point, entries.len())),
+        }
+    }
+}
+
+/// A lookup of so many leaves in a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Lookup<'a> {
+    /// How many leaves.
+    pub shape: LookupShape,
+    /// Where they stand.
+    pub table: Table<'a>,
+}
+
+/// Lookups that share one walk, at least one.
+#[derive(Debug, Clone, Copy)]
+pub struct Forest<'a> {
+    /// In order.
+    pub lookups: &'a [Lookup<'a>],
 }
 
 /// One tree on the walk: its depth, the claims on its level at the walk's point, and the point where it ended.
@@ -124,50 +166,61 @@ impl LookupShape {
     }
 
     /// The depth of each tree: the leaves', then the table's.
-    fn depths(&self) -> Vec<usize> {
-        self.trees().iter().map(LeafTree::depth).chain([TABLE_BITS]).collect()
+    fn depths(&self) -> impl Iterator<Item = usize> {
+        let depths: Vec<usize> = self.trees().iter().map(LeafTree::depth).collect();
+        depths.into_iter().chain([TABLE_BITS])
     }
 
     /// The number of layers of the walk: the depth of the deepest tree.
     pub fn layers(&self) -> usize {
-        self.depths().into_iter().max().unwrap_or(0)
+        self.depths().max().unwrap_or(0)
     }
 
     /// The number of slots of each commitment of the walk, in the order of sending.
     pub fn blocks(self) -> impl Iterator<Item = usize> {
-        let depths = self.depths();
-        let active = move |layer: usize| depths.iter().filter(|depth| **depth > layer).count();
-        let layer =
-            move |layer: usize| std::iter::repeat_n(2, layer).chain([active(layer).saturating_mul(4)]);
-        std::iter::once(self.root_slots()).chain((0..self.layers()).flat_map(layer))
+        blocks(&[self])
     }
 
-    /// Slots of the roots' commitment: two for each tree, two for each sum of leaves' roots.
-    fn root_slots(&self) -> usize {
-        self.trees().len().saturating_mul(4)
-    }
-
-    /// The number of terms in the constraints of [`LookupClaims::products`].
+    /// The number of terms in the constraints of [`ForestClaims::products`].
     pub fn product_terms(&self) -> usize {
-        let of_layers = self.depths().iter().fold(0usize, |sum, depth| sum.saturating_add(*depth));
+        let of_layers = self.depths().fold(0usize, usize::saturating_add);
         let sums = self.trees().len().saturating_sub(1);
         of_layers.saturating_mul(2).saturating_add(sums.saturating_mul(3)).saturating_add(2)
     }
+}
 
+/// The number of slots of each commitment of the walk of a forest, in the order of sending.
+pub fn blocks(lookups: &[LookupShape]) -> impl Iterator<Item = usize> + use<> {
+    // Two slots for each tree, two for each sum of leaves' roots.
+    let roots =
+        lookups.iter().fold(0usize, |sum, shape| sum.saturating_add(shape.trees().len().saturating_mul(4)));
+    let depths: Vec<usize> = lookups.iter().flat_map(LookupShape::depths).collect();
+    let layers = depths.iter().copied().max().unwrap_or(0);
+    let layer = move |layer: usize| {
+        let active = depths.iter().filter(|depth| **depth > layer).count();
+        std::iter::repeat_n(2, layer).chain([active.saturating_mul(4)])
+    };
+    std::iter::once(roots).chain((0..layers).flat_map(layer))
+}
+
+impl Forest<'_> {
     /// Walks from the roots to the leaves, for a gamma that was drawn after leaves and multiplicities were fixed.
     pub fn walk<P: Layers>(
         &self,
         gamma: Scalar,
         walk: &mut Walk<'_>,
         party: &mut P,
-    ) -> Result<LookupClaims, P::Error> {
-        let trees = self.trees();
-        let mut slots = walk.receive_many(ROOTS, party.roots()?, self.root_slots()).into_iter();
+    ) -> Result<ForestClaims, P::Error> {
+        let trees: Vec<Vec<LeafTree>> = self.lookups.iter().map(|lookup| lookup.shape.trees()).collect();
+        let root_slots =
+            trees.iter().fold(0usize, |sum, trees| sum.saturating_add(trees.len().saturating_mul(4)));
+        let mut slots = walk.receive_many(ROOTS, party.roots()?, root_slots).into_iter();
         // There are as many slots as are taken here; a slot that is not there would be refused when all forms are collapsed.
         let mut next = || slots.next().unwrap_or(Slot(usize::MAX));
         let mut claims: Vec<Claims> = self
-            .depths()
-            .into_iter()
+            .lookups
+            .iter()
+            .flat_map(|lookup| lookup.shape.depths())
             .map(|depth| Claims {
                 depth,
                 numerator: AffineForm::slot(next()),
@@ -175,9 +228,16 @@ impl LookupShape {
                 end: Vec::new(),
             })
             .collect();
-        let mut products = root_products(&claims, || [next(), next()]);
+        let mut products = Vec::new();
+        let mut rest = claims.as_slice();
+        for trees in &trees {
+            let (of_lookup, others) =
+                rest.split_at_checked(trees.len().saturating_add(1)).unwrap_or((rest, &[]));
+            products.extend(root_products(of_lookup, || [next(), next()]));
+            rest = others;
+        }
         let mut point = Vec::new();
-        for layer in 0..self.layers() {
+        for layer in 0..claims.iter().map(|claims| claims.depth).max().unwrap_or(0) {
             let active = claims.iter_mut().enumerate().filter(|(_, claims)| claims.depth > layer).collect();
             let product;
             (point, product) = Layer { point, active }.walk(walk, party)?;
@@ -190,30 +250,34 @@ impl LookupShape {
 
         let mut zeros = Vec::new();
         let mut claims = claims.into_iter();
-        let mut leaves = Vec::with_capacity(trees.len());
-        for (tree, Claims { numerator, denominator, end, .. }) in trees.into_iter().zip(claims.by_ref()) {
-            // Numerators are 1 for all leaves and then 0, denominators gamma - w_i and then 1.
-            let inside = prefix_at(&end, tree.count);
-            let mut numerators = numerator;
-            numerators.constant -= inside;
-            zeros.push(numerators);
-            let mut value = scaled(denominator, -Scalar::from(1u8));
-            value.constant += gamma * inside + Scalar::from(1u8) - inside;
-            leaves.push(LeafClaim { tree, point: end, value });
+        let mut lookups = Vec::with_capacity(trees.len());
+        for (lookup, trees) in self.lookups.iter().zip(trees) {
+            let mut leaves = Vec::with_capacity(trees.len());
+            // `zip` asks for a tree first, so it takes no claim beyond the last tree's.
+            for (tree, Claims { numerator, denominator, end, .. }) in trees.into_iter().zip(claims.by_ref()) {
+                // Numerators are 1 for all leaves and then 0, denominators gamma - w_i and then 1.
+                let inside = prefix_at(&end, tree.count);
+                let mut numerators = numerator;
+                numerators.constant -= inside;
+                zeros.push(numerators);
+                let mut value = scaled(denominator, -Scalar::from(1u8));
+                value.constant += gamma * inside + Scalar::from(1u8) - inside;
+                leaves.push(LeafClaim { tree, point: end, value });
+            }
+            let (table_point, multiplicities, mut denominators) = match claims.next() {
+                Some(Claims { numerator, denominator, end, .. }) => (end, numerator, denominator),
+                None => (Vec::new(), AffineForm::slot(Slot(usize::MAX)), AffineForm::slot(Slot(usize::MAX))),
+            };
+            // The table's denominators are gamma - v.
+            denominators.constant -= gamma - lookup.table.at(&table_point);
+            zeros.push(denominators);
+            lookups.push(LookupClaims { leaves, table_point, multiplicities });
         }
-        let table = claims.next();
-        let (table_point, multiplicities, mut denominators) = match table {
-            Some(Claims { numerator, denominator, end, .. }) => (end, numerator, denominator),
-            None => (Vec::new(), AffineForm::slot(Slot(usize::MAX)), AffineForm::slot(Slot(usize::MAX))),
-        };
-        // The table's denominators are gamma - v.
-        denominators.constant -= gamma - identity_at(&table_point);
-        zeros.push(denominators);
-        Ok(LookupClaims { leaves, table_point, multiplicities, zeros, products })
+        Ok(ForestClaims { lookups, zeros, products })
     }
 }
 
-/// The roots of all leaves' trees sum to the table's, the last one: sum by sum, each on the two slots that `next` gives.
+/// The roots of the leaves' trees of one lookup sum to the table's, the last one: sum by sum, each on the two slots that `next` gives.
 fn root_products(claims: &[Claims], mut next: impl FnMut() -> [Slot; 2]) -> Vec<ProductConstraint> {
     let Some((table, leaves)) = claims.split_last() else { return Vec::new() };
     let Some((first, others)) = leaves.split_first() else { return Vec::new() };

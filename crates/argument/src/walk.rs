@@ -8,7 +8,7 @@
 use lorica_algebra::Scalar;
 use lorica_algebra::point::EncodedPoint;
 
-use crate::form::{AffineForm, RoundSlots, Slot};
+use crate::form::{AffineForm, CubicRoundSlots, RoundSlots, Slot};
 use crate::transcript::{Label, Transcript};
 
 /// Who sends the commitments of a sumcheck.
@@ -16,7 +16,7 @@ pub trait Rounds {
     /// Why a message cannot be made or read.
     type Error;
 
-    /// The commitment of the next round: two slots.
+    /// The commitment of the next round: two slots, or three where the sum has degree three.
     fn round(&mut self) -> Result<EncodedPoint, Self::Error>;
 
     /// The challenge that binds the round's variable.
@@ -104,6 +104,25 @@ impl<'t> Walk<'t> {
             let [constant, leading] = self.receive(labels.round, party.round()?);
             let challenge = self.transcript.challenge(labels.challenge);
             claim.bind_round(RoundSlots { constant, leading }, challenge);
+            party.bind(challenge);
+            point.push(challenge);
+        }
+        Ok(point)
+    }
+
+    /// As [`Walk::sumcheck`] for a sum of degree three: a round's commitment has three slots.
+    pub fn cubic_sumcheck<P: Rounds>(
+        &mut self,
+        labels: RoundLabels,
+        rounds: usize,
+        claim: &mut AffineForm,
+        party: &mut P,
+    ) -> Result<Vec<Scalar>, P::Error> {
+        let mut point = Vec::new();
+        for _ in 0..rounds {
+            let [constant, quadratic, cubic] = self.receive(labels.round, party.round()?);
+            let challenge = self.transcript.challenge(labels.challenge);
+            claim.bind_cubic_round(CubicRoundSlots { constant, quadratic, cubic }, challenge);
             party.bind(challenge);
             point.push(challenge);
         }

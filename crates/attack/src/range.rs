@@ -288,7 +288,7 @@ pub fn rewrite_slot(
     let (gamma, step) = step.commit(&multiplicities).ok_or(RangeProofError::ZeroChallenge)?;
     let mut trees = prover.leaves.trees(&shape.lookup().trees(), gamma);
     trees.push(FractionTree::new(counted.leaves(gamma)));
-    let step = step.walk(&shape, &mut ForestProver::new(trees, &mut scratch, &mut randomness))?;
+    let step = step.walk(&shape, &mut ForestProver::new([trees], &mut scratch, &mut randomness))?;
     let mut products = ProductsProver::new(&mut scratch, &mut randomness);
     let bases = SlotBases { slots: &slots, blinding: *prover.generators.blinding() };
     let step = step.walk(bases, &mut products)?.ok_or(RangeProofError::Slots)?;

@@ -23,6 +23,8 @@ struct Walked<'a> {
 /// The prover's party for the lookup.
 pub struct ForestProver<'s, 'g, 'a> {
     trees: Vec<Walked<'a>>,
+    /// The number of trees of each lookup, the table's among them.
+    lookups: Vec<usize>,
     scratch: &'s mut Scratch<'g>,
     randomness: &'s mut Randomness,
     layer: usize,
@@ -35,12 +37,13 @@ pub struct ForestProver<'s, 'g, 'a> {
 }
 
 impl<'s, 'g, 'a> ForestProver<'s, 'g, 'a> {
-    /// Starts from the trees: those of the leaves, then the table's.
+    /// Starts from the trees of each lookup: those of the leaves, then the table's.
     pub fn new(
-        trees: impl IntoIterator<Item = FractionTree<'a>>,
+        lookups: impl IntoIterator<Item = Vec<FractionTree<'a>>>,
         scratch: &'s mut Scratch<'g>,
         randomness: &'s mut Randomness,
     ) -> Self {
+        let lookups: Vec<Vec<FractionTree<'a>>> = lookups.into_iter().collect();
         let walked = |tree: FractionTree<'a>| Walked {
             claims: tree.root(),
             tree,
@@ -48,7 +51,8 @@ impl<'s, 'g, 'a> ForestProver<'s, 'g, 'a> {
             ends: [Scalar::zero(); 4],
         };
         Self {
-            trees: trees.into_iter().map(walked).collect(),
+            lookups: lookups.iter().map(Vec::len).collect(),
+            trees: lookups.into_iter().flatten().map(walked).collect(),
             scratch,
             randomness,
             layer: 0,
@@ -98,14 +102,18 @@ impl Rounds for ForestProver<'_, '_, '_> {
 impl Layers for ForestProver<'_, '_, '_> {
     fn roots(&mut self) -> Result<EncodedPoint, RangeProofError> {
         let mut values: Vec<Scalar> = self.trees.iter().flat_map(|walked| walked.claims).collect();
-        // The sums of the leaves' roots: of the first two, of the first three, and so on. The last tree is the table's.
-        let leaves = self.trees.len().saturating_sub(1);
-        let roots: Vec<[Scalar; 2]> = self.trees.iter().take(leaves).map(|walked| walked.claims).collect();
-        if let Some(([mut p, mut q], others)) = roots.split_first().map(|(first, others)| (*first, others)) {
-            for [p_other, q_other] in others {
-                (p, q) = (p * q_other + *p_other * q, q * q_other);
-                values.extend([p, q]);
+        // The sums of each lookup's leaves' roots: of the first two, of the first three, and so on. Its last tree is the table's.
+        let mut rest = self.trees.as_slice();
+        for count in &self.lookups {
+            let (trees, others) = rest.split_at(*count);
+            let mut leaves = trees.iter().take(count.saturating_sub(1)).map(|walked| walked.claims);
+            if let Some([mut p, mut q]) = leaves.next() {
+                for [p_other, q_other] in leaves {
+                    (p, q) = (p * q_other + p_other * q, q * q_other);
+                    values.extend([p, q]);
+                }
             }
+            rest = others;
         }
         Ok(self.scratch.commit(&values, self.randomness))
     }

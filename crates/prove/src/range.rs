@@ -213,7 +213,7 @@ impl RangeProver<'_> {
         // 3. The lookup.
         let mut trees = self.leaves.trees(&shape.lookup().trees(), gamma);
         trees.push(FractionTree::new(counted.leaves(gamma)));
-        let mut forest = ForestProver::new(trees, &mut scratch, &mut randomness);
+        let mut forest = ForestProver::new([trees], &mut scratch, &mut randomness);
         let step = step.walk(&shape, &mut forest)?;
         drop(forest);
         // 4. All products.

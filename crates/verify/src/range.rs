@@ -16,7 +16,9 @@ use lorica_argument::codec::{CodecError, Reader, Writer};
 use lorica_argument::collapse::{CollapsedForm, Constraints, powers};
 use lorica_argument::form::AffineForm;
 use lorica_argument::generators::{Generators, registration_slots};
-use lorica_argument::lookup::{self, GAMMA, Layers, LeafClaim, LookupClaims, LookupShape, TABLE_BITS};
+use lorica_argument::lookup::{
+    self, Forest, ForestClaims, GAMMA, Layers, LeafClaim, Lookup, LookupShape, TABLE_BITS, Table,
+};
 use lorica_argument::opening::{CommitmentTerms, OpeningError, OpeningProof, OpeningStatement};
 use lorica_argument::product::{ProductBases, ProductCommitments, ProductProof};
 use lorica_argument::products::{self, Factors, SlotBases};
@@ -148,7 +150,8 @@ pub struct LookupStep<'t> {
 impl<'t> LookupStep<'t> {
     /// Walks from the roots to the claims on leaves and multiplicities.
     pub fn walk<P: Layers>(mut self, shape: &RangeShape, party: &mut P) -> Result<ProductStep<'t>, P::Error> {
-        let claims = shape.lookup().walk(self.gamma, &mut self.walk, party)?;
+        let lookups = [Lookup { shape: shape.lookup(), table: Table::Words }];
+        let claims = Forest { lookups: &lookups }.walk(self.gamma, &mut self.walk, party)?;
         Ok(ProductStep { walk: self.walk, claims })
     }
 }
@@ -156,7 +159,7 @@ impl<'t> LookupStep<'t> {
 /// Step 4: all products.
 pub struct ProductStep<'t> {
     walk: Walk<'t>,
-    claims: LookupClaims,
+    claims: ForestClaims,
 }
 
 impl<'t> ProductStep<'t> {
@@ -195,7 +198,7 @@ pub trait Columns: Rounds {
 /// Step 5: columns.
 pub struct ColumnStep<'t> {
     walk: Walk<'t>,
-    claims: LookupClaims,
+    claims: ForestClaims,
 }
 
 impl<'t> ColumnStep<'t> {
@@ -206,20 +209,25 @@ impl<'t> ColumnStep<'t> {
 
     /// Binds the index inside a row; then mu and theta are drawn, with every scratch commitment fixed.
     pub fn walk<P: Columns>(mut self, shape: &RangeShape, party: &mut P) -> Result<RangeEnd<'t>, P::Error> {
-        let LookupClaims { leaves, table_point, multiplicities, zeros, .. } = self.claims;
+        let ForestClaims { lookups, zeros, .. } = self.claims;
         let kappa = self.walk.transcript.challenge(KAPPA);
         let mut rows = AffineForm::public(Scalar::from(0u8));
         let (mut leaf_points, mut leaf_factors) = (Vec::new(), Vec::new());
         let mut factor = Scalar::from(1u8);
-        for LeafClaim { tree, point, mut value } in leaves {
-            // The leaves are entries + 2^15 where there is an entry.
-            value.constant -= Scalar::from(ENTRY_OFFSET) * prefix_at(&point, tree.count);
-            rows.add_scaled(&value, factor);
-            leaf_points.push(point);
-            leaf_factors.push(factor);
-            factor *= kappa;
+        let mut table_point = Vec::new();
+        // There is one lookup.
+        for claims in lookups {
+            for LeafClaim { tree, point, mut value } in claims.leaves {
+                // The leaves are entries + 2^15 where there is an entry.
+                value.constant -= Scalar::from(ENTRY_OFFSET) * prefix_at(&point, tree.count);
+                rows.add_scaled(&value, factor);
+                leaf_points.push(point);
+                leaf_factors.push(factor);
+                factor *= kappa;
+            }
+            rows.add_scaled(&claims.multiplicities, factor);
+            table_point = claims.table_point;
         }
-        rows.add_scaled(&multiplicities, factor);
         let claims = ColumnClaims { leaf_points, leaf_factors, table_point, table_factor: factor };
         party.enter(&claims);
         let columns = self.walk.sumcheck(COLUMNS, shape.column_rounds(), &mut rows, party)?;
