@@ -7,6 +7,7 @@
 //! | [`registration`] | the proof that every row commitment can be opened |
 //! | [`range`] | the registration proof with a range argument |
 //! | [`packing`] | where the entries of all rows stand among its leaves |
+//! | [`rows`] | registered rows beside an adapter's: how a matrix is cut into them |
 //! | [`statement`] | what a session proof is about, and all sizes that follow from it |
 //! | [`schedule`] | the order of messages and challenges, as types |
 //! | [`layout`] | which committed value stands on which scratch base |
@@ -40,6 +41,7 @@ pub mod proof;
 pub mod range;
 pub mod registered;
 pub mod registration;
+pub mod rows;
 pub mod schedule;
 pub mod session;
 pub mod statement;
