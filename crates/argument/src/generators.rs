@@ -71,6 +71,11 @@ pub fn registration_slots(count: usize) -> Vec<Point> {
     derive_many("lorica 1 registration slot base", count)
 }
 
+/// The slot bases of a training proof: neither a session's nor a registration's, for the same reason.
+pub fn training_slots(count: usize) -> Vec<Point> {
+    derive_many("lorica 1 training slot base", count)
+}
+
 fn derive_many(domain: &'static str, count: usize) -> Vec<Point> {
     (0..count).into_par_iter().map(|index| derive_one(domain, index)).collect()
 }

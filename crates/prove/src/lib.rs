@@ -14,9 +14,11 @@
 //! | [`bottom`] | its layer above leaves that are words |
 //! | [`forest`] | the prover's half of the lookup |
 //! | [`products`] | many products brought down to one |
+//! | [`multiplicities`] | commitments to counts |
 //! | [`range`] | the registration proof with a range argument |
 //! | [`registration`] | manifest, commitment list and registration proof |
 //! | [`session`] | the session prover |
+//! | [`training`] | the prover of tensor programs |
 //!
 //! It stands above `verify` and takes the order of messages, the layout and the forms from there. Provers run in
 //! variable time on the contributor's own machine; nothing secret is sent but in blinded or masked form.
@@ -26,6 +28,7 @@
 pub mod bottom;
 pub mod forest;
 pub mod fraction;
+pub mod multiplicities;
 pub mod opened;
 pub mod opening;
 pub mod product;
@@ -38,3 +41,4 @@ pub mod scratch;
 pub mod secret;
 pub mod session;
 pub mod tables;
+pub mod training;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ark_ff::Zero;
 use lorica_algebra::kernels::combine::combine_scalars;
-use lorica_algebra::kernels::rows::{RowCommitter, RowError};
+use lorica_algebra::kernels::rows::RowError;
 use lorica_algebra::multilinear::eq_table;
 use lorica_algebra::point::{self, EncodedPoint, FixedBase};
 use lorica_algebra::{Point, Scalar};
@@ -22,6 +22,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::forest::ForestProver;
 use crate::fraction::{FractionTree, Leaves};
+use crate::multiplicities::commit_counts;
 use crate::opening::{OpeningProofError, OpeningWitness};
 use crate::products::ProductsProver;
 use crate::randomness::{Entropy, Randomness};
@@ -298,27 +299,6 @@ impl RangeProver<'_> {
             blind: of_committed + of_scratch,
         })
     }
-}
-
-/// Commits to counts in rows of as many entries as there are bases, without blinds: 15 bits of each count at a time.
-fn commit_counts(counts: &[u64], bases: &[Point]) -> Result<Vec<Point>, RowError> {
-    const LIMB_BITS: u32 = i16::BITS - 1;
-    let committer = RowCommitter::new(bases);
-    let largest = counts.iter().copied().max().unwrap_or(0);
-    let limbs = (u64::BITS - largest.leading_zeros()).div_ceil(LIMB_BITS).max(1);
-    let mut sums = vec![point::identity(); counts.len().div_ceil(bases.len())];
-    for limb in 0..limbs {
-        let shift = limb * LIMB_BITS;
-        let values: Zeroizing<Vec<i16>> = Zeroizing::new(
-            counts.iter().map(|count| (count >> shift & ((1 << LIMB_BITS) - 1)) as i16).collect(),
-        );
-        let rows: Vec<&[i16]> = values.chunks(bases.len()).collect();
-        let factor = Scalar::from(1u128 << shift);
-        for (sum, part) in sums.iter_mut().zip(committer.commit(&rows)?) {
-            *sum += point::multiscalar(&[factor], &[part]);
-        }
-    }
-    Ok(sums)
 }
 
 /// The prover's party for the column rounds: one pair of tables for each kind of block, and one for the multiplicities.

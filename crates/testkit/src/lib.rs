@@ -16,3 +16,5 @@ pub mod session;
 pub mod simulator;
 pub mod tamper;
 pub mod transcript;
+
+pub mod training;

@@ -15,6 +15,7 @@
 //! | [`proof`] | the bytes of a session proof |
 //! | [`passes`] | the two streaming passes over activations and deltas |
 //! | [`session`] | the session verifier |
+//! | [`training`] | proofs about tensor programs: training steps |
 //! | [`verdict`] | everything a verifier checks, in order, and the answer it gives |
 //!
 //! It stands above `argument` and `relation`. The prover imports this crate, never the other way round. Nothing here
@@ -45,4 +46,5 @@ pub mod rows;
 pub mod schedule;
 pub mod session;
 pub mod statement;
+pub mod training;
 pub mod verdict;

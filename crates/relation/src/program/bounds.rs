@@ -265,7 +265,7 @@ impl Program {
         let mut bounds = Bounds { program: self, tensors: vec![None; self.tensors.len()] };
         loop {
             let found = self.checks.iter().find_map(|check| {
-                let (TensorId(id), bound) = bounds.from_check(check)?;
+                let (TensorId(id), bound) = bounds.by_check(check)?;
                 let tensor = self.tensors.get(id)?;
                 // The check has to be about the whole tensor.
                 let whole =
@@ -282,7 +282,7 @@ impl Program {
 
 impl Bounds<'_> {
     /// The tensor that a check bounds, with its bound.
-    fn from_check(&self, check: &Check) -> Option<(TensorId, u128)> {
+    fn by_check(&self, check: &Check) -> Option<(TensorId, u128)> {
         let terms: Vec<(i64, &Value)> =
             check.terms.iter().map(|term| (term.coefficient, &term.value)).collect();
         let offset = u128::from(check.offset.unsigned_abs());

@@ -67,6 +67,7 @@ pub enum Violation {
 }
 
 /// The state of an evaluation: a witness at one step.
+#[derive(Clone)]
 pub struct Evaluation<'a> {
     program: &'a Program,
     witness: &'a Witness,
@@ -179,6 +180,34 @@ impl<'a> Evaluation<'a> {
         sum
     }
 
+    /// As [`Evaluation::check`], refused if an entry does not keep the rule; `exponentials` is the program's table.
+    pub fn checked(
+        &self,
+        check: &Check,
+        exponentials: Option<&[u16]>,
+    ) -> Result<Zeroizing<Vec<i64>>, Violation> {
+        let values = self.check(check);
+        let result = match check.rule {
+            Rule::Exponential { result } => self.source(result),
+            Rule::Word { .. } | Rule::Zero => Zeroizing::default(),
+        };
+        let broken = values.iter().enumerate().find_map(|(index, value)| {
+            let expected = expected(check.rule, *value, exponentials, result.get(index).copied())?;
+            Some((index, *value, expected))
+        });
+        match broken {
+            None => Ok(values),
+            Some((index, value, expected)) => Err(Violation::Entry {
+                check: check.name.clone(),
+                step: self.step,
+                row: index / check.shape.columns,
+                column: index % check.shape.columns,
+                value,
+                expected,
+            }),
+        }
+    }
+
     /// Adds a term to a matrix of so many columns and rows, cut to them.
     fn add(&self, term: &Term, columns: usize, rows: usize, sum: &mut [i64]) {
         let factor = term.coefficient;
@@ -249,28 +278,9 @@ impl Program {
     pub fn check(&self, witness: &Witness) -> Result<(), Violation> {
         let table = self.exponential.map(|table| table.entries());
         let mut evaluation = Evaluation::new(self, witness)?;
-        for step in 0..self.steps {
+        for _ in 0..self.steps {
             for check in &self.checks {
-                let values = evaluation.check(check);
-                let result = match check.rule {
-                    Rule::Exponential { result } => evaluation.source(result),
-                    Rule::Word { .. } | Rule::Zero => Zeroizing::default(),
-                };
-                let broken = values.iter().enumerate().find_map(|(index, value)| {
-                    let expected =
-                        expected(check.rule, *value, table.as_deref(), result.get(index).copied())?;
-                    Some((index, *value, expected))
-                });
-                if let Some((index, value, expected)) = broken {
-                    return Err(Violation::Entry {
-                        check: check.name.clone(),
-                        step,
-                        row: index / check.shape.columns,
-                        column: index % check.shape.columns,
-                        value,
-                        expected,
-                    });
-                }
+                evaluation.checked(check, table.as_deref())?;
             }
             evaluation.advance()?;
         }

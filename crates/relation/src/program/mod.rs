@@ -4,7 +4,8 @@
 //! |---|---|
 //! | this one | the types: tensors, values made of them, checks |
 //! | [`bounds`] | why every number of a program is a small integer, and the refusal of programs where it is not |
-//! | [`evaluate`] | the program in the clear: values of checks, and the worst violation |
+//! | [`digest`] | a program's digest |
+//! | [`evaluate`] | the program in the clear: values of checks, and the first violation |
 //! | [`exponential`] | the table of exponentials that softmax is looked up in |
 //!
 //! A program runs over T steps of one shape. Every step has one matrix for each *committed tensor*, a batch of *samples* (rows
@@ -17,6 +18,7 @@
 //! nothing of training.
 
 pub mod bounds;
+pub mod digest;
 pub mod evaluate;
 pub mod exponential;
 
