@@ -184,14 +184,14 @@ impl SmallProgram {
             samples: Zeroizing::new(selected.iter().flat_map(|row| data[*row].clone()).collect()),
             carried: vec![Zeroizing::new((0..weights).map(|_| number(30) as i16).collect())],
         };
-        let table = program.exponential.unwrap().entries();
+        let table = program.exponential.expect("the program has a table").entries();
         for step in 0..self.steps {
             let of = |id: usize| {
                 step * program.tensors[id].shape.entries()..(step + 1) * program.tensors[id].shape.entries()
             };
             let residual = |witness: &Witness, check: usize| {
-                let mut evaluation = Evaluation::new(&program, witness).unwrap();
-                (0..step).for_each(|_| evaluation.advance().unwrap());
+                let mut evaluation = Evaluation::new(&program, witness).expect("sizes fit");
+                (0..step).for_each(|_| evaluation.advance().expect("parameters stay small"));
                 evaluation.check(&program.checks[check])
             };
             let outputs: Vec<i16> =
@@ -236,7 +236,8 @@ impl TrainingFixture {
         let mut statement = statement;
         let program = &statement.program;
         let pieces = |shape| {
-            let pieces = lorica_verify::rows::pieces::Pieces::of(shape, row_length).unwrap();
+            let pieces =
+                lorica_verify::rows::pieces::Pieces::of(shape, row_length).expect("matrices fit rows");
             vec![placeholder; pieces.count()]
         };
         statement.start = Start {
@@ -244,20 +245,28 @@ impl TrainingFixture {
             carried: program.carried().iter().map(|id| pieces(program.tensors[id.0].shape)).collect(),
             samples: vec![placeholder; statement.selection.rows.len()],
         };
-        let context = Context::new(statement).unwrap();
+        let context = Context::new(statement).expect("a valid statement");
         let generators = Generators::derive(context.rows.width, 0);
         let secret = AdapterSecret::from_seed([9; 32]);
         let count = context.start().count();
-        let mut values = IntegerValues::new(&context, &witness).unwrap().rows().unwrap();
+        let mut values = IntegerValues::new(&context, &witness)
+            .and_then(|values| values.rows())
+            .expect("a true statement");
         values.truncate(count);
         let (points, start_blinds) = commit(values, generators.rows(), generators.blinding(), &secret);
         let mut points = points.into_iter();
         let mut statement = context.statement;
         let Start { parameters, carried, samples } = &mut statement.start;
         for point in parameters.iter_mut().flatten().chain(carried.iter_mut().flatten()).chain(samples) {
-            *point = points.next().unwrap();
+            *point = points.next().expect("a commitment for each row");
         }
-        Self { context: Context::new(statement).unwrap(), witness, start_blinds, secret, generators }
+        Self {
+            context: Context::new(statement).expect("a valid statement"),
+            witness,
+            start_blinds,
+            secret,
+            generators,
+        }
     }
 
     /// The fixture of a small program.
@@ -300,6 +309,6 @@ fn commit(
 ) -> (Vec<EncodedPoint>, Zeroizing<Vec<Scalar>>) {
     let mut randomness = Randomness::new(&Entropy(Zeroizing::new([3; 32])), secret, &[0; 32]);
     let mut rows = Rows { values: Vec::new(), blinds: Zeroizing::default() };
-    let points = rows.commit(values, bases, blinding, &mut randomness).unwrap();
+    let points = rows.commit(values, bases, blinding, &mut randomness).expect("rows fit their bases");
     (points, rows.blinds)
 }
