@@ -5,6 +5,7 @@
 //! | [`session`] | [`session::Instance`] (public), [`session::Witness`] (private) and `check`, the oracle that fixes the semantics |
 //! | [`range`] | what a range argument states: entries of 16 bits, and counts of them |
 //! | [`program`] | tensor programs: what a proof about training states, and a check of it in the clear |
+//! | [`training`] | training steps as tensor programs, from a configuration |
 //! | [`rows`] | [`rows::SessionRows`]: access to activations and deltas that may be larger than memory |
 //! | [`digests`] | BLAKE3 digests of every tensor of a session, taken while rows flow |
 //!
@@ -17,3 +18,4 @@ pub mod program;
 pub mod range;
 pub mod rows;
 pub mod session;
+pub mod training;

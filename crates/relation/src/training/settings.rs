@@ -1,0 +1,277 @@
+//! The integers that a configuration stands for.
+//!
+//! A proof knows these alone: learning rate, momentum and so on are *defined* as the fractions that the integers make, and
+//! [`Settings::effective`] says what those are. [`super::resolve`] chooses them.
+
+use lorica_tensor::Digest;
+
+use crate::program::exponential::ExponentialTable;
+
+/// What a configuration stands for; made by [`super::TrainingConfig::settings`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// N, samples in a step.
+    pub batch: usize,
+    /// Whether layers have a bias.
+    pub bias: bool,
+    /// Fraction bits of the data's inputs.
+    pub input_bits: u32,
+    /// Fraction bits of the data's targets.
+    pub target_bits: u32,
+    /// The loss.
+    pub loss: Loss,
+    /// The layers, at least one.
+    pub layers: Vec<LayerSettings>,
+}
+
+/// A loss and how its gradient `G = 2^a (output or probability) - 2^b target` is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// `G = 2^a Z - 2^b T`.
+    MeanSquaredError {
+        /// a.
+        output_shift: u32,
+        /// b.
+        target_shift: u32,
+    },
+    /// `G = 2^a P - 2^b T`.
+    CrossEntropy {
+        /// Exponentials of outputs; one stands for `2^scale_bits`.
+        table: ExponentialTable,
+        /// Fraction bits of P.
+        probability_bits: u32,
+        /// a.
+        probability_shift: u32,
+        /// b.
+        target_shift: u32,
+    },
+}
+
+/// A rounding `round((plain X + adapter Y) / 2^shift)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rounding {
+    /// The factor of the product with the layer's weights.
+    pub plain: i64,
+    /// The factor of the product with LoRA's matrices; 0 without.
+    pub adapter: i64,
+    /// 1 to 16.
+    pub shift: u32,
+}
+
+/// One linear layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerSettings {
+    /// Columns of A, the one for the bias left out.
+    pub inputs: usize,
+    /// Columns of Z.
+    pub outputs: usize,
+    /// Fraction bits of A.
+    pub input_bits: u32,
+    /// Fraction bits of Z.
+    pub output_bits: u32,
+    /// Fraction bits of W, bias included.
+    pub weight_bits: u32,
+    /// Fraction bits of G, the gradients by Z.
+    pub gradient_bits: u32,
+    /// How Z is rounded.
+    pub forward: Rounding,
+    /// How H, the gradients by A, are rounded; `None` where no layer below is trained.
+    pub backward: Option<Rounding>,
+    /// How W moves; `None` if it is frozen.
+    pub update: Option<UpdateFactors>,
+    /// LoRA's matrices.
+    pub adapter: Option<AdapterSettings>,
+}
+
+/// LoRA's matrices of a layer: `down` (A in the literature, `rank x d`) and `up` (B, `o x rank`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterSettings {
+    /// Rows of down and columns of up.
+    pub rank: usize,
+    /// Fraction bits of down.
+    pub down_bits: u32,
+    /// Fraction bits of up.
+    pub up_bits: u32,
+    /// Fraction bits of `U = A down^T`.
+    pub reduced_bits: u32,
+    /// How U is rounded: `round(A down^T / 2^shift)`.
+    pub reduced_shift: u32,
+    /// Fraction bits of `Q = G up`.
+    pub reduced_gradient_bits: u32,
+    /// How Q is rounded: `round(G up / 2^shift)`.
+    pub reduced_gradient_shift: u32,
+    /// `alpha / rank` is `scaling / 2^scaling_bits`.
+    pub scaling: i64,
+    /// See `scaling`.
+    pub scaling_bits: u32,
+    /// How down moves, by `Q^T A`.
+    pub down: UpdateFactors,
+    /// How up moves, by `G^T U`.
+    pub up: UpdateFactors,
+}
+
+/// Factors of an update: `delta dW + gradient G^T A - momentum dW_before + decay W + 2^(bits-1)` lies in `[0, 2^bits)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpdateFactors {
+    /// p, at most `2^residual_bits`.
+    pub delta: i64,
+    /// c.
+    pub gradient: i64,
+    /// m; 0 without momentum.
+    pub momentum: i64,
+    /// w; 0 without weight decay.
+    pub decay: i64,
+    /// The residual's bits, 1 to 16.
+    pub residual_bits: u32,
+}
+
+/// What the integers of one moved matrix stand for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effective {
+    /// The matrix.
+    pub tensor: String,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The momentum.
+    pub momentum: f64,
+    /// The weight decay.
+    pub weight_decay: f64,
+    /// How far a weight's change may be from the exact one, in units of the weight; one half is exact rounding.
+    pub tolerance_units: f64,
+    /// The same as a weight.
+    pub tolerance: f64,
+}
+
+impl UpdateFactors {
+    /// Whether a change is the rounded exact one, so that a step has one result.
+    pub fn is_exact(&self) -> bool {
+        self.delta == 1 << self.residual_bits
+    }
+
+    /// The largest distance of a change from the exact one, in units of the weight.
+    pub fn tolerance_units(&self) -> f64 {
+        f64::exp2(f64::from(self.residual_bits) - 1.0) / self.delta as f64
+    }
+}
+
+/// A number `2^exponent` with an exponent that is a difference of bits.
+pub(super) fn power(exponent: i64) -> f64 {
+    f64::exp2(exponent as f64)
+}
+
+impl Settings {
+    /// Entries of a sample: the inputs, then the targets.
+    pub fn sample_width(&self) -> usize {
+        let inputs = self.layers.first().map_or(0, |layer| layer.inputs);
+        inputs + self.layers.last().map_or(0, |layer| layer.outputs)
+    }
+
+    /// What the integers stand for, for each matrix that moves, in the order of the program's parameters.
+    pub fn effective(&self) -> Vec<Effective> {
+        let classes = self.layers.last().map_or(1, |layer| layer.outputs) as f64;
+        let samples = self.batch as f64;
+        let mean = match self.loss {
+            Loss::CrossEntropy { .. } => 1.0 / samples,
+            Loss::MeanSquaredError { .. } => 2.0 / (samples * classes),
+        };
+        let effective = |tensor, factors: &UpdateFactors, bits: u32, product_bits: u32, scaling: f64| {
+            let unit = mean * scaling * power(i64::from(bits) - i64::from(product_bits));
+            let delta = factors.delta as f64;
+            let learning_rate = factors.gradient as f64 / delta / unit;
+            Effective {
+                tensor,
+                learning_rate,
+                momentum: factors.momentum as f64 / delta,
+                weight_decay: factors.decay as f64 / delta / learning_rate,
+                tolerance_units: factors.tolerance_units(),
+                tolerance: factors.tolerance_units() * power(-i64::from(bits)),
+            }
+        };
+        let mut list = Vec::new();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let LayerSettings { input_bits, weight_bits, gradient_bits, .. } = *layer;
+            if let Some(update) = &layer.update {
+                list.push(effective(
+                    weight_name(index),
+                    update,
+                    weight_bits,
+                    gradient_bits + input_bits,
+                    1.0,
+                ));
+            }
+            if let Some(adapter) = &layer.adapter {
+                let scaling = adapter.scaling as f64 * power(-i64::from(adapter.scaling_bits));
+                let product = adapter.reduced_gradient_bits + input_bits;
+                list.push(effective(down_name(index), &adapter.down, adapter.down_bits, product, scaling));
+                let product = gradient_bits + adapter.reduced_bits;
+                list.push(effective(up_name(index), &adapter.up, adapter.up_bits, product, scaling));
+            }
+        }
+        list
+    }
+
+    /// SHA-256 of [`Settings::canonical_bytes`].
+    pub fn digest(&self) -> Digest {
+        Digest::sha256(&self.canonical_bytes())
+    }
+
+    /// All integers in one order: a tag that ends in a zero byte, then 64-bit little-endian numbers, lists after their lengths and
+    /// optional parts after a 0 or 1.
+    pub fn canonical_bytes(&self) -> Vec<u8> {
+        let mut bytes = b"lorica-training-settings/1\0".to_vec();
+        let mut put = |numbers: &[i64]| {
+            numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+        };
+        let size = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
+        put(&[size(self.batch), self.bias.into(), self.input_bits.into(), self.target_bits.into()]);
+        match self.loss {
+            Loss::MeanSquaredError { output_shift, target_shift } => {
+                put(&[0, output_shift.into(), target_shift.into()]);
+            }
+            Loss::CrossEntropy { table, probability_bits, probability_shift, target_shift } => {
+                put(&[1, table.fraction_bits.into(), table.scale_bits.into(), probability_bits.into()]);
+                put(&[probability_shift.into(), target_shift.into()]);
+            }
+        }
+        let rounding = |rounding: &Rounding| [rounding.plain, rounding.adapter, rounding.shift.into()];
+        let factors = |factors: &UpdateFactors| {
+            let UpdateFactors { delta, gradient, momentum, decay, residual_bits } = *factors;
+            [delta, gradient, momentum, decay, residual_bits.into()]
+        };
+        put(&[size(self.layers.len())]);
+        for layer in &self.layers {
+            put(&[size(layer.inputs), size(layer.outputs), layer.input_bits.into()]);
+            put(&[layer.output_bits.into(), layer.weight_bits.into(), layer.gradient_bits.into()]);
+            put(&rounding(&layer.forward));
+            put(&[layer.backward.is_some().into()]);
+            layer.backward.iter().for_each(|backward| put(&rounding(backward)));
+            put(&[layer.update.is_some().into()]);
+            layer.update.iter().for_each(|update| put(&factors(update)));
+            put(&[layer.adapter.is_some().into()]);
+            if let Some(adapter) = &layer.adapter {
+                put(&[size(adapter.rank), adapter.down_bits.into(), adapter.up_bits.into()]);
+                put(&[adapter.reduced_bits.into(), adapter.reduced_shift.into()]);
+                put(&[adapter.reduced_gradient_bits.into(), adapter.reduced_gradient_shift.into()]);
+                put(&[adapter.scaling, adapter.scaling_bits.into()]);
+                put(&factors(&adapter.down));
+                put(&factors(&adapter.up));
+            }
+        }
+        bytes
+    }
+}
+
+/// The name of a layer's weights.
+pub fn weight_name(layer: usize) -> String {
+    format!("W{layer}")
+}
+
+/// The name of a layer's LoRA matrix that reduces inputs to the rank.
+pub fn down_name(layer: usize) -> String {
+    format!("A{layer}")
+}
+
+/// The name of a layer's LoRA matrix that leads from the rank to the outputs.
+pub fn up_name(layer: usize) -> String {
+    format!("B{layer}")
+}
