@@ -5,9 +5,9 @@
 //! | [`manifest`] | the public description of an adapter, and the digest that is pinned |
 //! | [`registered`] | manifest and commitments that belong together; [`registered::PinnedAdapter`] |
 //! | [`registration`] | the proof that every row commitment can be opened |
-//! | [`range`] | the registration proof with a range argument |
+//! | [`range`] | the range argument of registered rows |
 //! | [`packing`] | where the entries of all rows stand among its leaves |
-//! | [`rows`] | registered rows beside an adapter's: how a matrix is cut into them |
+//! | [`rows`] | what a range argument is about, and how a matrix is cut into rows |
 //! | [`statement`] | what a session proof is about, and all sizes that follow from it |
 //! | [`schedule`] | the order of messages and challenges, as types |
 //! | [`layout`] | which committed value stands on which scratch base |

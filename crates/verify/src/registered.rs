@@ -9,8 +9,10 @@ use lorica_argument::generators::Generators;
 use lorica_tensor::{Digest, ModuleName};
 
 use crate::manifest::{Manifest, ManifestError, RangeLevel};
-use crate::range::RangeProof;
+use crate::packing::adapter_rows;
+use crate::range::{RANGE_PROTOCOL, RangeProof};
 use crate::registration::{RegistrationInvalid, RegistrationProof};
+use crate::rows::statement::RangeStatement;
 use crate::statement::Sizes;
 
 /// A matrix of a module.
@@ -170,5 +172,18 @@ impl std::ops::Deref for PinnedAdapter {
 
     fn deref(&self) -> &RegisteredAdapter {
         &self.registered
+    }
+}
+
+impl<'a> From<&'a RegisteredAdapter> for RangeStatement<'a> {
+    fn from(adapter: &'a RegisteredAdapter) -> Self {
+        let lengths = adapter_rows(&adapter.manifest.shapes());
+        Self::one(RANGE_PROTOCOL, adapter.digest, lengths, vec![&adapter.a, &adapter.b])
+    }
+}
+
+impl<'a> From<&'a PinnedAdapter> for RangeStatement<'a> {
+    fn from(adapter: &'a PinnedAdapter) -> Self {
+        Self::from(&adapter.registered)
     }
 }
