@@ -12,6 +12,7 @@ use crate::manifest::{Manifest, ManifestError, RangeLevel};
 use crate::packing::adapter_rows;
 use crate::range::{RANGE_PROTOCOL, RangeProof};
 use crate::registration::{RegistrationInvalid, RegistrationProof};
+use crate::rows::joint::JointRegistration;
 use crate::rows::statement::RangeStatement;
 use crate::statement::Sizes;
 
@@ -156,6 +157,15 @@ impl RegisteredAdapter {
         match self.manifest.range {
             RangeLevel::None => RegistrationProof::verify_bytes(registration, &self, generators)?,
             RangeLevel::Int16 => RangeProof::verify_bytes(registration, &self, generators)?,
+        }
+        Ok(PinnedAdapter { registered: self })
+    }
+
+    /// Pins an adapter of range level int16 that is a member of a verified joint registration.
+    pub fn pin_jointly(self, joint: &JointRegistration) -> Result<PinnedAdapter, RegistrationInvalid> {
+        match self.manifest.range {
+            RangeLevel::None => return Err(RegistrationInvalid::NotInRange),
+            RangeLevel::Int16 => joint.check_member(&self.digest)?,
         }
         Ok(PinnedAdapter { registered: self })
     }
