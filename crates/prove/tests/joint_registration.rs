@@ -11,6 +11,7 @@ use lorica_testkit::rows::{DataFixture, ModelFixture};
 use lorica_testkit::tamper::{range_cases, range_scratch_cases};
 use lorica_verify::range::RangeProof;
 use lorica_verify::registration::RegistrationInvalid;
+use lorica_verify::rows::data::RegisteredData;
 use lorica_verify::rows::joint::JointRegistration;
 use lorica_verify::rows::statement::{JointError, RangeStatement};
 
@@ -120,6 +121,16 @@ fn other_members_are_refused() {
         replaced[place] = (&*other.pinned).into();
         assert!(verify(replaced, &proof).is_err(), "member {place} may be another");
     }
+    // The same commitments under a manifest that gives them another meaning.
+    let data = &members.data[0];
+    let mut manifest = data.pinned.manifest().clone();
+    manifest.inputs.fraction_bits += 1;
+    let manifest = manifest.to_json().unwrap();
+    let changed =
+        RegisteredData::from_bytes(manifest.as_bytes(), &data.registered.commitments, None).unwrap();
+    let mut renamed = statements.clone();
+    renamed[1] = (&changed).into();
+    assert!(verify(renamed, &proof).is_err());
     assert_eq!(
         verify(Vec::new(), &proof).err(),
         Some(RegistrationInvalid::Joint(JointError::Members { found: 0 }))
