@@ -28,8 +28,9 @@ use lorica_relation::session::Witness;
 use lorica_tensor::Digest;
 use lorica_verify::manifest::{CommitmentList, Manifest, ManifestError, ManifestModule, RangeLevel};
 use lorica_verify::packing::Packing;
-use lorica_verify::range::{self, ColumnClaims, Columns, ENTRY_OFFSET, RangeProof, RangeShape};
+use lorica_verify::range::{self, ColumnClaims, Columns, ENTRY_OFFSET, RangeProof};
 use lorica_verify::registered::{Matrix, RegisteredAdapter, RegisteredError};
+use lorica_verify::rows::statement::RangeStatement;
 use zeroize::Zeroizing;
 
 /// One row as a cheating registrar commits to it: any elements of the field, and any point on top.
@@ -66,10 +67,26 @@ impl FreeRows {
         Self(rows(Matrix::A).chain(rows(Matrix::B)).collect())
     }
 
-    /// The leaves of the lookup: entries plus 2^15, laid out as the verifier lays them out.
+    /// The leaves of an adapter's lookup.
     pub fn leaves(&self, modules: &[ManifestModule]) -> Vec<Scalar> {
         let shapes: Vec<_> = modules.iter().map(ManifestModule::shape).collect();
-        let packing = Packing::of(&shapes);
+        self.leaves_of(&Packing::of(&shapes))
+    }
+
+    /// The commitments to all rows, in order.
+    pub fn commit(&self, generators: &Generators) -> Vec<EncodedPoint> {
+        let widest = self.0.iter().map(|row| row.entries.len()).max().unwrap_or(0);
+        let bases = generators.first_rows(widest);
+        let commit = |row: &FreeRow| {
+            let entries = multiscalar(&row.entries, &bases[..row.entries.len()]);
+            let blind = multiscalar(&[row.blind], &[*generators.blinding()]);
+            EncodedPoint::new(entries + blind + row.on_top.unwrap_or_default())
+        };
+        self.0.iter().map(commit).collect()
+    }
+
+    /// The leaves of a lookup: entries plus 2^15, laid out as the verifier lays them out.
+    pub fn leaves_of(&self, packing: &Packing) -> Vec<Scalar> {
         let mut leaves = vec![Scalar::default(); packing.leaves()];
         for kind in packing.kinds() {
             for (row, block) in &kind.rows {
@@ -137,7 +154,42 @@ impl LeafSource for FreeLeaves<'_> {
     }
 }
 
-/// Everything a cheating registrar works with.
+/// Everything that a proof about any rows is made from.
+pub struct CheatingProver<'a> {
+    /// What it is about.
+    pub statement: &'a RangeStatement<'a>,
+    /// The seed its masks depend on.
+    pub secret: &'a AdapterSecret,
+    /// The bases.
+    pub generators: &'a Generators,
+    /// What stands in the commitments.
+    pub rows: &'a FreeRows,
+    /// What it claims of the leaves.
+    pub multiplicities: &'a Multiplicities,
+    /// Fractions behind the last leaf, at most up to where the last tree is full.
+    pub padding: &'a [Fraction],
+}
+
+impl CheatingProver<'_> {
+    /// Makes the proof in any way.
+    pub fn prove_by(
+        &self,
+        prove: impl FnOnce(&RangeProver<'_>) -> Result<RangeProof, RangeProofError>,
+    ) -> Result<RangeProof, RangeProofError> {
+        let leaves = self.rows.leaves_of(&self.statement.shape().packing);
+        let leaves = FreeLeaves { leaves, padding: self.padding };
+        prove(&RangeProver {
+            statement: self.statement,
+            secret: self.secret,
+            generators: self.generators,
+            rows: self.rows,
+            leaves: &leaves,
+            multiplicities: self.multiplicities,
+        })
+    }
+}
+
+/// Everything a cheating registrar of an adapter works with.
 pub struct CheatingRegistrar<'a> {
     /// The manifest it wants pinned; commitments and range level are filled in.
     pub manifest: &'a Manifest,
@@ -203,36 +255,28 @@ impl CheatingRegistrar<'_> {
         }
         .to_json()?;
         let adapter = RegisteredAdapter::from_bytes(manifest.as_bytes(), &commitments, None)?;
-        let leaves = FreeLeaves { leaves: self.rows.leaves(&self.manifest.modules), padding: self.padding };
-        let prover = RangeProver {
-            adapter: &adapter,
+        let prover = CheatingProver {
+            statement: &(&adapter).into(),
             secret: self.secret,
             generators: self.generators,
             rows: self.rows,
-            leaves: &leaves,
             multiplicities: self.multiplicities,
+            padding: self.padding,
         };
-        let proof = prove(&prover)?;
+        let proof = prover.prove_by(prove)?;
         Ok(Forged { manifest, commitments, adapter, proof })
     }
 
     /// The commitment list: module by module, first the rows of A, then the columns of B.
     fn commitments(&self) -> Vec<u8> {
-        let widest = self.rows.0.iter().map(|row| row.entries.len()).max().unwrap_or(0);
-        let bases = self.generators.first_rows(widest);
-        let commit = |row: &FreeRow| {
-            let entries = multiscalar(&row.entries, &bases[..row.entries.len()]);
-            let blind = multiscalar(&[row.blind], &[*self.generators.blinding()]);
-            EncodedPoint::new(entries + blind + row.on_top.unwrap_or_default())
-        };
-        let pairs = self.rows.0.len() / 2;
+        let commitments = self.rows.commit(self.generators);
+        let pairs = commitments.len() / 2;
         let mut first = 0;
         let mut bytes = Vec::new();
         for module in &self.manifest.modules {
             for start in [first, pairs + first] {
-                for row in &self.rows.0[start..start + module.rank] {
-                    bytes.extend_from_slice(commit(row).bytes());
-                }
+                let of_matrix = &commitments[start..start + module.rank];
+                bytes.extend(of_matrix.iter().flat_map(|commitment| *commitment.bytes()));
             }
             first += module.rank;
         }
@@ -278,11 +322,11 @@ pub fn rewrite_slot(
     entropy: &Entropy,
     transcript: &mut dyn Transcript,
 ) -> Result<RangeProof, RangeProofError> {
-    let shape = RangeShape::of(&prover.adapter.manifest().shapes());
+    let shape = prover.statement.shape();
     let row_bases = prover.generators.first_rows(shape.width);
     let slots = registration_slots(shape.slots());
     let mut scratch = Scratch::on(&slots, prover.generators.blinding());
-    let step = range::begin(transcript, prover.adapter);
+    let step = range::begin(transcript, prover.statement);
     let mut randomness = Randomness::new(entropy, prover.secret, &step.transcript.state());
     let (counted, multiplicities) = prover.commit_multiplicities(&shape, &row_bases, &mut randomness)?;
     let (gamma, step) = step.commit(&multiplicities).ok_or(RangeProofError::ZeroChallenge)?;

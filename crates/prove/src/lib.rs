@@ -1,8 +1,8 @@
-//! The provers: registration of an adapter, and the one proof of a session.
+//! The provers: registration of adapters, data sets and models, and the one proof of a session.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`secret`] | [`secret::AdapterSecret`]: the seed all blinds of an adapter come from |
+//! | [`secret`] | [`secret::AdapterSecret`]: the seed all blinds of a registration come from |
 //! | [`randomness`] | masks from operating-system randomness, the adapter's secret and the transcript together |
 //! | [`scratch`] | scratch commitments: values on slots, each commitment with a fresh blind |
 //! | [`tables`] | the tables of a sumcheck of degree two, its rounds and its folding |
@@ -15,8 +15,9 @@
 //! | [`forest`] | the prover's half of the lookup |
 //! | [`products`] | many products brought down to one |
 //! | [`multiplicities`] | commitments to counts |
-//! | [`range`] | the registration proof with a range argument |
-//! | [`registration`] | manifest, commitment list and registration proof |
+//! | [`range`] | the range argument of registered rows |
+//! | [`registration`] | manifest, commitment list and registration proof of an adapter |
+//! | [`rows`] | the same for data sets and models, and one proof for several registrations |
 //! | [`session`] | the session prover |
 //! | [`training`] | the prover of tensor programs |
 //!
@@ -37,6 +38,7 @@ pub mod projection;
 pub mod randomness;
 pub mod range;
 pub mod registration;
+pub mod rows;
 pub mod scratch;
 pub mod secret;
 pub mod session;

@@ -1,4 +1,4 @@
-//! The prover of [`lorica_verify::range`]: registration with a range argument. Step numbers are those of the verifier.
+//! The prover of [`lorica_verify::range`]: the range argument of registered rows. Step numbers are those of the verifier.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use lorica_argument::generators::{Generators, registration_slots};
 use lorica_argument::lookup::{LeafTree, TABLE_BITS};
 use lorica_argument::opening::OpeningMode;
 use lorica_argument::products::SlotBases;
-use lorica_argument::transcript::Transcript;
+use lorica_argument::transcript::{FiatShamir, Transcript};
 use lorica_argument::walk::Rounds;
 use lorica_verify::packing::Packing;
 use lorica_verify::range::{self, ColumnClaims, Columns, RangeEnd, RangeProof, RangeShape, low_form};
-use lorica_verify::registered::RegisteredAdapter;
+use lorica_verify::rows::statement::RangeStatement;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::forest::ForestProver;
@@ -42,12 +42,22 @@ pub enum RangeProofError {
     /// The multiplicities could not be committed to.
     #[error(transparent)]
     Rows(#[from] RowError),
+    /// The integers are not those of the statement's rows.
+    #[error("row {row} has {found:?} integers, the statement asks for {expected:?}")]
+    Shape {
+        /// The first row that differs.
+        row: usize,
+        /// By the statement; `None` if it has no such row.
+        expected: Option<usize>,
+        /// There are.
+        found: Option<usize>,
+    },
     /// The walk and the prover disagree about slots: a defect of this program.
     #[error("the argument asks for a slot that was not committed to")]
     Slots,
 }
 
-/// The committed rows, numbered as in the proofs: all rows of A by pairs, then all columns of B.
+/// The committed rows, in the order of the statement.
 pub trait CommittedRows {
     /// Adds `weight * row` for each of the given rows to a vector that is at least as long as all of them.
     fn combine(&self, rows: &[(usize, Scalar)], vector: &mut [Scalar]);
@@ -140,10 +150,57 @@ impl CommittedRows for IntegerRows<'_> {
     }
 }
 
-/// Everything a registration with a range argument is made from.
+/// An honest range argument: all rows are integers.
+pub struct IntegerProver<'a> {
+    /// What it is about.
+    pub statement: &'a RangeStatement<'a>,
+    /// Its rows with their blinds.
+    pub rows: &'a IntegerRows<'a>,
+    /// A seed that masks depend on; for several registrations, that of any one.
+    pub secret: &'a AdapterSecret,
+    /// The bases.
+    pub generators: &'a Generators,
+}
+
+impl IntegerProver<'_> {
+    /// Makes the proof.
+    pub fn prove(&self, entropy: &Entropy) -> Result<RangeProof, RangeProofError> {
+        let mut transcript = FiatShamir::new(self.statement.protocol());
+        self.prove_on(OpeningMode::Compact, entropy, &mut transcript)
+    }
+
+    /// Makes the proof on a given transcript.
+    pub fn prove_on(
+        &self,
+        mode: OpeningMode,
+        entropy: &Entropy,
+        transcript: &mut dyn Transcript,
+    ) -> Result<RangeProof, RangeProofError> {
+        let (lengths, rows) = (self.statement.lengths(), &self.rows.rows);
+        for row in 0..lengths.len().max(rows.len()) {
+            let (expected, found) = (lengths.get(row).copied(), rows.get(row).map(|row| row.len()));
+            if expected != found {
+                return Err(RangeProofError::Shape { row, expected, found });
+            }
+        }
+        let leaves = WordLeaves::new(&self.statement.shape().packing, rows);
+        let multiplicities = leaves.multiplicities();
+        let prover = RangeProver {
+            statement: self.statement,
+            secret: self.secret,
+            generators: self.generators,
+            rows: self.rows,
+            leaves: &leaves,
+            multiplicities: &multiplicities,
+        };
+        prover.prove_on(mode, entropy, transcript)
+    }
+}
+
+/// Everything a range argument is made from, true or not.
 pub struct RangeProver<'a> {
-    /// Manifest and commitments.
-    pub adapter: &'a RegisteredAdapter,
+    /// What it is about.
+    pub statement: &'a RangeStatement<'a>,
     /// The seed that masks depend on.
     pub secret: &'a AdapterSecret,
     /// The bases.
@@ -200,13 +257,13 @@ impl RangeProver<'_> {
         entropy: &Entropy,
         transcript: &mut dyn Transcript,
     ) -> Result<RangeProof, RangeProofError> {
-        let shape = RangeShape::of(&self.adapter.manifest().shapes());
+        let shape = self.statement.shape();
         let row_bases = self.generators.first_rows(shape.width);
         let slots = registration_slots(shape.slots());
         let mut scratch = Scratch::on(&slots, self.generators.blinding());
 
-        // 1. The manifest.
-        let step = range::begin(transcript, self.adapter);
+        // 1. The manifests.
+        let step = range::begin(transcript, self.statement);
         let mut randomness = Randomness::new(entropy, self.secret, &step.transcript.state());
         // 2. The multiplicities, and only then gamma.
         let (counted, multiplicities) = self.commit_multiplicities(&shape, &row_bases, &mut randomness)?;

@@ -12,14 +12,14 @@ use lorica_tensor::Digest;
 use lorica_verify::manifest::{
     BaseIdentity, CommitmentList, MANIFEST_FORMAT, Manifest, ManifestError, ManifestModule, RangeLevel,
 };
-use lorica_verify::range::{RANGE_PROTOCOL, RangeProof, RangeShape};
+use lorica_verify::range::{RANGE_PROTOCOL, RangeProof};
 use lorica_verify::registered::{Matrix, RegisteredAdapter, RegisteredError};
 use lorica_verify::registration::{self, REGISTRATION_PROTOCOL, RegistrationProof};
 use zeroize::Zeroizing;
 
 use crate::opening::{OpeningProofError, OpeningWitness};
 use crate::randomness::{Entropy, Randomness};
-use crate::range::{IntegerRows, RangeProofError, RangeProver, WordLeaves};
+use crate::range::{IntegerProver, IntegerRows, RangeProofError};
 use crate::secret::AdapterSecret;
 
 /// What is registered.
@@ -213,26 +213,38 @@ struct Committer<'a> {
 
 impl Committer<'_> {
     fn commit(&self, rows: &[Row<'_>], progress: &dyn Fn(u64, u64)) -> Result<Vec<Point>, RegistrationError> {
-        let weights = |rows: &[Row<'_>]| rows.iter().map(|row| row.values.len() as u64).sum::<u64>();
-        let all = weights(rows);
-        let widest = rows.iter().map(|row| row.values.len()).max().unwrap_or(0);
-        let bases = self.generators.rows();
-        let kernel = RowCommitter::new(&bases[..widest.min(bases.len())]);
-        let blinding = FixedBase::new(self.generators.blinding());
-        let mut points = Vec::with_capacity(rows.len());
-        let mut done = 0;
-        for batch in rows.chunks(ROWS_PER_BATCH) {
-            let values: Vec<&[i16]> = batch.iter().map(|row| row.values).collect();
-            for (row, point) in batch.iter().zip(kernel.commit(&values)?) {
-                let name = &self.modules[row.module].name;
-                let blind = self.secret.blind(&self.nonce, name, row.matrix, row.index);
-                points.push(point + blinding.times(&blind));
-            }
-            done += weights(batch);
-            progress(done, all);
-        }
-        Ok(points)
+        let blind = |row: &Row<'_>| {
+            self.secret.blind(&self.nonce, &self.modules[row.module].name, row.matrix, row.index)
+        };
+        let rows = IntegerRows {
+            rows: rows.iter().map(|row| row.values).collect(),
+            blinds: Zeroizing::new(rows.iter().map(blind).collect()),
+        };
+        Ok(commit_rows(&rows, self.generators.rows(), self.generators.blinding(), progress)?)
     }
+}
+
+/// Commits to every row, with its blind. `progress` is told (entries done, of all).
+pub(crate) fn commit_rows(
+    rows: &IntegerRows<'_>,
+    bases: &[Point],
+    blinding: &Point,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Vec<Point>, RowError> {
+    let entries = |rows: &[&[i16]]| rows.iter().map(|row| row.len() as u64).sum::<u64>();
+    let all = entries(&rows.rows);
+    let widest = rows.rows.iter().map(|row| row.len()).max().unwrap_or(0);
+    let kernel = RowCommitter::new(&bases[..widest.min(bases.len())]);
+    let blinding = FixedBase::new(blinding);
+    let mut points = Vec::with_capacity(rows.rows.len());
+    let mut done = 0;
+    for (batch, blinds) in rows.rows.chunks(ROWS_PER_BATCH).zip(rows.blinds.chunks(ROWS_PER_BATCH)) {
+        let sums = kernel.commit(batch)?;
+        points.extend(sums.iter().zip(blinds).map(|(sum, blind)| *sum + blinding.times(blind)));
+        done += entries(batch);
+        progress(done, all);
+    }
+    Ok(points)
 }
 
 /// All rows in the order of the commitment list: for each module the rows of A, then the columns of B.
@@ -327,6 +339,26 @@ fn prove(
     Ok(RegistrationProof { opening })
 }
 
+/// The rows of an adapter with their blinds, in the order of its statement: what a range argument is made from, of this adapter
+/// alone or of several registrations.
+pub fn integer_rows<'a>(
+    adapter: &RegisteredAdapter,
+    witness: &'a Witness,
+    secret: &AdapterSecret,
+) -> Result<IntegerRows<'a>, RegistrationError> {
+    let modules = &adapter.manifest().modules;
+    check_shapes(modules, witness)?;
+    let rows = |matrix: Matrix| {
+        modules.iter().zip(&witness.modules).flat_map(move |(module, weights)| match matrix {
+            Matrix::A => weights.a.chunks_exact(module.inputs),
+            Matrix::B => weights.b.chunks_exact(module.outputs),
+        })
+    };
+    let (a_blinds, b_blinds) = row_blinds(adapter, secret);
+    let blinds = Zeroizing::new([a_blinds.as_slice(), b_blinds.as_slice()].concat());
+    Ok(IntegerRows { rows: rows(Matrix::A).chain(rows(Matrix::B)).collect(), blinds })
+}
+
 /// Makes the registration proof with a range argument on a given transcript.
 pub fn prove_range(
     adapter: &RegisteredAdapter,
@@ -337,26 +369,8 @@ pub fn prove_range(
     entropy: &Entropy,
     transcript: &mut dyn Transcript,
 ) -> Result<RangeProof, RegistrationError> {
-    let modules = &adapter.manifest().modules;
-    check_shapes(modules, witness)?;
-    let matrices = modules.iter().zip(&witness.modules);
-    let of_a = matrices.clone().flat_map(|(module, weights)| weights.a.chunks_exact(module.inputs));
-    let of_b = matrices.flat_map(|(module, weights)| weights.b.chunks_exact(module.outputs));
-    let (a_blinds, b_blinds) = row_blinds(adapter, secret);
-    let rows = IntegerRows {
-        rows: of_a.chain(of_b).collect(),
-        blinds: Zeroizing::new([a_blinds.as_slice(), b_blinds.as_slice()].concat()),
-    };
-    let leaves = WordLeaves::new(&RangeShape::of(&adapter.manifest().shapes()).packing, &rows.rows);
-    let multiplicities = leaves.multiplicities();
-    let prover = RangeProver {
-        adapter,
-        secret,
-        generators,
-        rows: &rows,
-        leaves: &leaves,
-        multiplicities: &multiplicities,
-    };
+    let rows = integer_rows(adapter, witness, secret)?;
+    let prover = IntegerProver { statement: &adapter.into(), rows: &rows, secret, generators };
     Ok(prover.prove_on(mode, entropy, transcript)?)
 }
 

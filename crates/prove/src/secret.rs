@@ -1,11 +1,11 @@
-//! The adapter's secret: one seed, from which every blind of its commitments is derived.
+//! The secret of an adapter, a data set or a model: one seed, from which every blind of its commitments is derived.
 
 use lorica_algebra::{Scalar, scalar};
 use lorica_tensor::{Digest, ModuleName};
 use lorica_verify::registered::Matrix;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// The secret seed of one adapter. It is zeroized on drop and shows nothing of itself in debug output.
+/// The secret seed of one adapter, or of data sets and models of one owner. It is zeroized on drop and shows nothing of itself in debug output.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct AdapterSecret {
     seed: [u8; 32],
@@ -20,6 +20,17 @@ pub enum SecretError {
         /// What should be there.
         expected: &'static str,
     },
+}
+
+/// What a committed row of a data set or a model is a part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowOf<'a> {
+    /// The samples of a data set.
+    Samples,
+    /// The high limbs of a matrix.
+    HighLimbs(&'a ModuleName),
+    /// The low limbs of a matrix.
+    LowLimbs(&'a ModuleName),
 }
 
 const FORMAT: &str = "lorica-secret/1";
@@ -51,12 +62,25 @@ impl AdapterSecret {
             Matrix::B => 1,
         }]);
         hasher.update(&(index as u64).to_le_bytes());
-        let mut bytes = [0; 64];
-        hasher.finalize_xof().fill(&mut bytes);
-        let blind = scalar::from_uniform_bytes(&bytes);
-        bytes.zeroize();
-        hasher.zeroize();
-        blind
+        finish(hasher)
+    }
+
+    /// The blind of one row commitment of a data set or a model: the same, over the manifest's nonce, what the row is a part of,
+    /// and its number there.
+    pub fn row_blind(&self, nonce: &Digest, row_of: RowOf<'_>, index: usize) -> Scalar {
+        let (kind, name) = match row_of {
+            RowOf::Samples => (0, ""),
+            RowOf::HighLimbs(name) => (1, name.as_str()),
+            RowOf::LowLimbs(name) => (2, name.as_str()),
+        };
+        let mut hasher = blake3::Hasher::new_keyed(&self.seed);
+        hasher.update(b"lorica row blind 2");
+        hasher.update(nonce.as_bytes());
+        hasher.update(&[kind]);
+        hasher.update(&(name.len() as u64).to_le_bytes());
+        hasher.update(name.as_bytes());
+        hasher.update(&(index as u64).to_le_bytes());
+        finish(hasher)
     }
 
     /// The text of a secret file: a format line and 64 hexadecimal digits.
@@ -99,6 +123,16 @@ impl AdapterSecret {
     }
 }
 
+/// A uniform scalar from all that was hashed.
+fn finish(mut hasher: blake3::Hasher) -> Scalar {
+    let mut bytes = [0; 64];
+    hasher.finalize_xof().fill(&mut bytes);
+    let blind = scalar::from_uniform_bytes(&bytes);
+    bytes.zeroize();
+    hasher.zeroize();
+    blind
+}
+
 impl std::fmt::Debug for AdapterSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("AdapterSecret(..)")
@@ -135,6 +169,12 @@ mod tests {
                         for index in 0..4 {
                             assert!(seen.insert(secret.blind(&nonce, name, matrix, index)));
                         }
+                    }
+                }
+                let limbs = names.iter().flat_map(|name| [RowOf::HighLimbs(name), RowOf::LowLimbs(name)]);
+                for row_of in limbs.chain([RowOf::Samples]) {
+                    for index in 0..4 {
+                        assert!(seen.insert(secret.row_blind(&nonce, row_of, index)), "{row_of:?} {index}");
                     }
                 }
             }

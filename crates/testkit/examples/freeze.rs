@@ -1,5 +1,5 @@
 //! Writes the frozen session of this version into a new folder, or with a second argument the frozen registration with a range
-//! argument: `cargo run --release -p lorica-testkit --example freeze -- DIR [range]`.
+//! argument, or the frozen data set and model: `cargo run --release -p lorica-testkit --example freeze -- DIR [range|rows]`.
 //!
 //! Only for a new version of a format, with its reason in the change log: what is frozen never changes.
 
@@ -8,6 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     match std::env::args().nth(2).as_deref() {
         None => lorica_testkit::frozen::write(folder.as_ref()),
         Some("range") => lorica_testkit::frozen::write_range(folder.as_ref()),
+        Some("rows") => lorica_testkit::frozen::write_rows(folder.as_ref()),
         Some(other) => Err(format!("{other} is nothing that is frozen").into()),
     }
 }

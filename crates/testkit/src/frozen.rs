@@ -2,11 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use lorica_argument::generators::Generators;
 use lorica_argument::opening::OpeningMode;
+use lorica_prove::registration::Registered;
+use lorica_prove::rows::joint::prove_joint;
 use lorica_relation::rows::StreamIndex;
+use lorica_tensor::Digest;
 use lorica_transcript::{Call, ModuleHeader, Role, StreamPlan, TranscriptPlan, TranscriptWriter};
 
-use crate::adapter::AdapterFixture;
+use crate::adapter::{AdapterFixture, entropy};
+use crate::random::Random;
+use crate::rows::{DataFixture, ModelFixture};
 use crate::session::SessionFixture;
 
 /// The folder of the frozen session of version 1.
@@ -30,11 +36,36 @@ pub fn range_folder() -> PathBuf {
 /// Writes the frozen registration with a range argument to a folder: rows of different lengths, none a power of two.
 pub fn write_range(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let adapter = AdapterFixture::in_range(&[(6, 10, 2), (9, 3, 1)], 2027);
+    write_registration(folder, &adapter.registered, adapter.pinned.digest())
+}
+
+/// The folder of the frozen data set, model and joint proof about both, version 1 of each.
+pub fn rows_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/frozen-proofs/rows-1")
+}
+
+/// Writes the frozen data set, the frozen model and one proof about both to a folder.
+pub fn write_rows(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let (data, model) = (DataFixture::new(5, 7, 3, 2028), ModelFixture::new(&[(3, 700), (1, 5)], 2029));
+    write_registration(&folder.join("data"), &data.registered, data.pinned.digest())?;
+    write_registration(&folder.join("model"), &model.registered, model.pinned.digest())?;
+    let members = [data.member(), model.member()];
+    let entropy = entropy(&mut Random::new(2030));
+    let joint = prove_joint(members, &data.secret, &Generators::derive(0, 0), &entropy)?;
+    std::fs::write(folder.join("joint.bin"), joint.to_bytes())?;
+    Ok(())
+}
+
+fn write_registration(
+    folder: &Path,
+    registered: &Registered,
+    pin: Digest,
+) -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(folder)?;
-    std::fs::write(folder.join("manifest.json"), &adapter.registered.manifest)?;
-    std::fs::write(folder.join("commitments.bin"), &adapter.registered.commitments)?;
-    std::fs::write(folder.join("registration.bin"), &adapter.registered.proof)?;
-    std::fs::write(folder.join("pin.txt"), format!("{}\n", adapter.pinned.digest()))?;
+    std::fs::write(folder.join("manifest.json"), &registered.manifest)?;
+    std::fs::write(folder.join("commitments.bin"), &registered.commitments)?;
+    std::fs::write(folder.join("registration.bin"), &registered.proof)?;
+    std::fs::write(folder.join("pin.txt"), format!("{pin}\n"))?;
     Ok(())
 }
 

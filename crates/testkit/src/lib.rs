@@ -12,6 +12,7 @@ pub mod fuzz;
 pub mod mutate;
 pub mod random;
 pub mod range_simulator;
+pub mod rows;
 pub mod session;
 pub mod simulator;
 pub mod tamper;

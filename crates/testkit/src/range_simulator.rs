@@ -19,8 +19,8 @@ use lorica_argument::products::{Factors, SlotBases};
 use lorica_argument::transcript::{Label, Transcript};
 use lorica_argument::walk::Rounds;
 use lorica_prove::opening::MaskedVector;
-use lorica_verify::range::{self, ColumnClaims, Columns, RangeProof, RangeShape};
-use lorica_verify::registered::RegisteredAdapter;
+use lorica_verify::range::{self, ColumnClaims, Columns, RangeProof};
+use lorica_verify::rows::statement::RangeStatement;
 
 use crate::random::Random;
 use crate::transcript::Foreseen;
@@ -115,27 +115,28 @@ impl Columns for Pretender<'_> {
 ///
 /// # Panics
 /// A foreseen challenge is zero or in the table.
-pub fn simulate_range(
-    adapter: &RegisteredAdapter,
+pub fn simulate_range<'a>(
+    statement: impl Into<RangeStatement<'a>>,
     generators: &Generators,
     mode: OpeningMode,
     challenges: &Foreseen,
     seed: u64,
 ) -> RangeProof {
-    let shape = RangeShape::of(&adapter.manifest().shapes());
+    let statement = statement.into();
+    let shape = statement.shape();
     let mut party = Pretender { generators, random: Random::new(seed), product: None };
     let multiplicities: Vec<EncodedPoint> = (0..shape.multiplicity_rows()).map(|_| party.point()).collect();
     let slots = registration_slots(shape.slots());
     let bases = SlotBases { slots: &slots, blinding: *generators.blinding() };
     let mut transcript = challenges.clone();
-    let (_, lookup) = range::begin(&mut transcript, adapter).commit(&multiplicities).expect("a gamma");
+    let (_, lookup) = range::begin(&mut transcript, &statement).commit(&multiplicities).expect("a gamma");
     let Ok(products) = lookup.walk(&shape, &mut party);
     let Ok(columns) = products.walk(bases, &mut party);
     let Ok(end) = columns.expect("enough bases").walk(&shape, &mut party);
 
     let collapsed = end.collapse(&shape).expect("a theta");
     let weights = end.weights(&shape);
-    let rows: Vec<Point> = adapter.a().iter().chain(adapter.b()).copied().collect();
+    let rows: Vec<Point> = statement.commitments().copied().collect();
     let counted: Vec<Point> = multiplicities.iter().map(|row| *row.point()).collect();
     let scratch: Point = end
         .ledger

@@ -10,6 +10,9 @@ use lorica_testkit::frozen;
 use lorica_transcript::TranscriptReader;
 use lorica_verify::manifest::RangeLevel;
 use lorica_verify::registered::RegisteredAdapter;
+use lorica_verify::rows::data::RegisteredData;
+use lorica_verify::rows::joint::JointRegistration;
+use lorica_verify::rows::model::RegisteredModel;
 use lorica_verify::verdict::{
     Check, Evidence, Outcome, RecordedModule, RecordedStream, SessionRecord, judge,
 };
@@ -126,5 +129,42 @@ fn the_frozen_registration_in_range_verifies_and_is_made_again() {
     frozen::write_range(again.path()).unwrap();
     for name in ["manifest.json", "commitments.bin", "registration.bin", "pin.txt"] {
         assert_eq!(read(name), fs::read(again.path().join(name)).unwrap(), "{name}");
+    }
+}
+
+/// A data set, a model and one proof about both: what was proven then verifies now, and the same seeds make the same bytes.
+#[test]
+fn the_frozen_data_set_and_model_verify_and_are_made_again() {
+    let folder = frozen::rows_folder();
+    let read = |name: &str| fs::read(folder.join(name)).unwrap();
+    let pin =
+        |kind: &str| fs::read_to_string(folder.join(kind).join("pin.txt")).unwrap().trim().parse().unwrap();
+    let data = RegisteredData::from_bytes(
+        &read("data/manifest.json"),
+        &read("data/commitments.bin"),
+        Some(&pin("data")),
+    )
+    .unwrap();
+    let model = RegisteredModel::from_bytes(
+        &read("model/manifest.json"),
+        &read("model/commitments.bin"),
+        Some(&pin("model")),
+    )
+    .unwrap();
+    let none = Generators::derive(0, 0);
+    data.clone().pin(&read("data/registration.bin"), &none).unwrap();
+    model.clone().pin(&read("model/registration.bin"), &none).unwrap();
+    let joint = [(&data).into(), (&model).into()];
+    let joint = JointRegistration::verify(joint, &read("joint.bin"), &none).unwrap();
+    assert_eq!(data.pin_jointly(&joint).unwrap().rows().len(), 5);
+    // Rows of 700 entries stand alone in pieces of 1,024.
+    assert_eq!(model.pin_jointly(&joint).unwrap().matrices()[0].len(), 3);
+
+    let again = tempfile::tempdir().unwrap();
+    frozen::write_rows(again.path()).unwrap();
+    let files = ["manifest.json", "commitments.bin", "registration.bin", "pin.txt"];
+    let of_both = ["data", "model"].iter().flat_map(|kind| files.map(|file| format!("{kind}/{file}")));
+    for name in of_both.chain(["joint.bin".to_owned()]) {
+        assert_eq!(read(&name), fs::read(again.path().join(&name)).unwrap(), "{name}");
     }
 }

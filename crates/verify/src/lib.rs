@@ -3,11 +3,12 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`manifest`] | the public description of an adapter, and the digest that is pinned |
+//! | [`canonical`] | the one form of a JSON file |
 //! | [`registered`] | manifest and commitments that belong together; [`registered::PinnedAdapter`] |
 //! | [`registration`] | the proof that every row commitment can be opened |
-//! | [`range`] | the registration proof with a range argument |
+//! | [`range`] | the range argument of registered rows |
 //! | [`packing`] | where the entries of all rows stand among its leaves |
-//! | [`rows`] | registered rows beside an adapter's: how a matrix is cut into them |
+//! | [`rows`] | registered data sets and models, and several registrations in one proof |
 //! | [`statement`] | what a session proof is about, and all sizes that follow from it |
 //! | [`schedule`] | the order of messages and challenges, as types |
 //! | [`layout`] | which committed value stands on which scratch base |
@@ -33,6 +34,7 @@
     )
 )]
 
+pub mod canonical;
 pub mod collapse;
 pub mod layout;
 pub mod manifest;

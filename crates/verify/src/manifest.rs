@@ -8,6 +8,8 @@ use lorica_relation::session::ModuleShape;
 use lorica_tensor::{Digest, ModuleName};
 use serde::{Deserialize, Serialize};
 
+use crate::canonical;
+
 /// The format this crate reads and writes.
 pub const MANIFEST_FORMAT: &str = "lorica-manifest/1";
 /// The largest manifest file that is read, in bytes.
@@ -107,8 +109,8 @@ impl ManifestModule {
     }
 }
 
-/// The commitment list that stands beside the manifest: for each module in order, `rank` commitments to the
-/// rows of A and then `rank` commitments to the columns of B, 32 bytes each.
+/// The commitment list that stands beside a manifest, 32 bytes each. Of an adapter: for each module in order, `rank`
+/// commitments to the rows of A and then `rank` commitments to the columns of B.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommitmentList {
@@ -157,7 +159,7 @@ pub enum ManifestError {
     },
     /// The file is not in canonical form, so its digest would not be unique.
     #[error(
-        "the manifest is not in canonical form: the first difference is at byte {offset}; files made by `lorica commit` are canonical, do not edit them"
+        "the manifest is not in canonical form: the first difference is at byte {offset}; files made by `lorica` are canonical, do not edit them"
     )]
     NotCanonical {
         /// Where the file first differs from its canonical form.
@@ -175,7 +177,11 @@ pub enum ManifestError {
     },
 }
 
-fn field(field: impl Into<String>, expected: impl Into<String>, found: impl ToString) -> ManifestError {
+pub(crate) fn field(
+    field: impl Into<String>,
+    expected: impl Into<String>,
+    found: impl ToString,
+) -> ManifestError {
     ManifestError::Field { field: field.into(), expected: expected.into(), found: found.to_string() }
 }
 
@@ -204,23 +210,12 @@ pub fn weight_bits_for(inputs: usize, outputs: usize, rank: usize) -> Option<u32
 impl Manifest {
     /// The canonical text of the manifest.
     pub fn to_json(&self) -> Result<String, ManifestError> {
-        let mut text = serde_json::to_string_pretty(self)
-            .map_err(|error| ManifestError::Json { message: error.to_string() })?;
-        text.push('\n');
-        Ok(text)
+        canonical::write(self)
     }
 
     /// Reads a manifest and checks every field and its canonical form.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let manifest: Self = serde_json::from_slice(bytes)
-            .map_err(|error| ManifestError::Json { message: error.to_string() })?;
-        manifest.check()?;
-        let canonical = manifest.to_json()?;
-        if canonical.as_bytes() != bytes {
-            let offset = canonical.bytes().zip(bytes).take_while(|(ours, theirs)| ours == *theirs).count();
-            return Err(ManifestError::NotCanonical { offset });
-        }
-        Ok(manifest)
+        canonical::read(bytes, Self::check)
     }
 
     /// The digest a user pins: SHA-256 of the canonical text.

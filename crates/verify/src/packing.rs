@@ -5,7 +5,7 @@
 //! multiple of `2^s`, lies inside of one tree of the lookup, and the extension of a tree's leaves at a point is one weight a block
 //! times one form a size: `docs/spec/lookup.md`, "Aligned blocks".
 //!
-//! Rows are numbered as in the proofs: all rows of A by pairs, then all columns of B.
+//! Rows are numbered as in the proofs; those of an adapter: all rows of A by pairs, then all columns of B.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,14 @@ use lorica_algebra::Scalar;
 use lorica_algebra::multilinear::{eq_at, eq_range};
 use lorica_argument::lookup::LookupShape;
 use lorica_relation::session::ModuleShape;
+
+/// The number of entries of each row of an adapter with these modules.
+pub fn adapter_rows(modules: &[ModuleShape]) -> Vec<usize> {
+    let rows = |width: fn(&ModuleShape) -> usize| {
+        modules.iter().flat_map(move |module| std::iter::repeat_n(width(module), module.rank))
+    };
+    rows(|module| module.inputs).chain(rows(|module| module.outputs)).collect()
+}
 
 /// Blocks of one size in one tree that stand at one offset of their rows, so that one form is about all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,10 +59,7 @@ pub struct Packing {
 impl Packing {
     /// The layout for the rows of these modules.
     pub fn of(modules: &[ModuleShape]) -> Self {
-        let rows = |width: fn(&ModuleShape) -> usize| {
-            modules.iter().flat_map(move |module| std::iter::repeat_n(width(module), module.rank))
-        };
-        Self::new(&rows(|module| module.inputs).chain(rows(|module| module.outputs)).collect::<Vec<_>>())
+        Self::new(&adapter_rows(modules))
     }
 
     /// The layout for rows of these lengths.

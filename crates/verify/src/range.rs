@@ -2,11 +2,13 @@
 //!
 //! | part | where |
 //! |---|---|
+//! | what it is about | [`RangeStatement`] |
 //! | sizes, all from the manifest | [`RangeShape`] |
 //! | the order of messages and challenges | [`begin`] → [`Counting`] → [`LookupStep`] → [`ProductStep`] → [`ColumnStep`] → [`RangeEnd`] |
 //! | bytes and verifier | [`RangeProof`] |
 //!
-//! The proof takes the place of the one of [`crate::registration`]: its opening shows as well that every commitment can be
+//! It was made for adapters and serves all registered rows. For an adapter it takes the place of the proof of
+//! [`crate::registration`]: its opening shows as well that every commitment can be
 //! opened. The numbered steps are those of `docs/spec/registration.md`.
 
 use lorica_algebra::Scalar;
@@ -26,16 +28,16 @@ use lorica_argument::transcript::{FiatShamir, Label, Transcript};
 use lorica_argument::walk::{Ledger, RoundLabels, Rounds, Walk};
 use lorica_relation::session::ModuleShape;
 
-use crate::packing::{Packing, split_low};
+use crate::packing::{Packing, adapter_rows, split_low};
 use crate::proof::{mode_byte, read_mode};
-use crate::registered::RegisteredAdapter;
 use crate::registration::RegistrationInvalid;
+use crate::rows::statement::RangeStatement;
 
-/// The protocol and version that the Fiat-Shamir transcript of a registration proof with a range argument starts from.
+/// The protocol and version that the Fiat-Shamir transcript of an adapter's registration proof with a range argument starts
+/// from.
 pub const RANGE_PROTOCOL: &str = "lorica registration proof 2";
 
 const MAGIC: &[u8; 8] = b"LoricaR2";
-const MANIFEST: Label = Label("registration: manifest digest");
 const MULTIPLICITIES: Label = Label("range: multiplicities");
 const KAPPA: Label = Label("range: kappa");
 const COLUMNS: RoundLabels =
@@ -65,11 +67,16 @@ pub struct RangeShape {
 impl RangeShape {
     /// The sizes for these modules.
     pub fn of(modules: &[ModuleShape]) -> Self {
-        let widest = modules.iter().map(|module| module.inputs.max(module.outputs)).max().unwrap_or(1);
+        Self::of_rows(&adapter_rows(modules))
+    }
+
+    /// The sizes for rows of these lengths.
+    pub fn of_rows(lengths: &[usize]) -> Self {
+        let widest = lengths.iter().copied().max().unwrap_or(1);
         let (least, most) = MULTIPLICITY_BITS.into_inner();
         let whole = usize::try_from(widest.max(1).ilog2()).unwrap_or(most);
         let multiplicity_bits = whole.clamp(least, most);
-        Self { packing: Packing::of(modules), width: widest.max(1 << multiplicity_bits), multiplicity_bits }
+        Self { packing: Packing::new(lengths), width: widest.max(1 << multiplicity_bits), multiplicity_bits }
     }
 
     /// The lookup's sizes.
@@ -117,9 +124,9 @@ impl RangeShape {
     }
 }
 
-/// Step 1: takes in the manifest's digest, which fixes shapes and commitments.
-pub fn begin<'t>(transcript: &'t mut dyn Transcript, adapter: &RegisteredAdapter) -> Counting<'t> {
-    transcript.absorb(MANIFEST, adapter.digest().as_bytes());
+/// Step 1: takes in the digests of manifests, which fix shapes and commitments.
+pub fn begin<'t>(transcript: &'t mut dyn Transcript, statement: &RangeStatement<'_>) -> Counting<'t> {
+    statement.absorb(transcript);
     Counting { transcript }
 }
 
@@ -260,7 +267,7 @@ pub struct RangeEnd<'t> {
 /// The weights of all commitments on row bases in the opened vector.
 #[derive(Debug, Clone)]
 pub struct RangeWeights {
-    /// One for each row of A by pairs, then for each column of B.
+    /// One for each registered row.
     pub rows: Vec<Scalar>,
     /// One for each row of multiplicities.
     pub multiplicities: Vec<Scalar>,
@@ -360,46 +367,56 @@ impl Columns for Received<'_> {
 
 impl RangeProof {
     /// Reads and verifies a proof.
-    pub fn verify_bytes(
+    pub fn verify_bytes<'a>(
         bytes: &[u8],
-        adapter: &RegisteredAdapter,
+        statement: impl Into<RangeStatement<'a>>,
         generators: &Generators,
     ) -> Result<(), RegistrationInvalid> {
-        let shape = RangeShape::of(&adapter.manifest().shapes());
-        let proof = Self::from_bytes(bytes, &shape)?;
-        proof.verify(adapter, generators, &mut FiatShamir::new(RANGE_PROTOCOL))
+        let statement = statement.into();
+        let shape = statement.shape();
+        let transcript = &mut FiatShamir::new(statement.protocol());
+        Self::from_bytes(bytes, &shape)?.verify_for(&statement, &shape, generators, transcript)
     }
 
     /// Verifies the proof on a given transcript.
-    pub fn verify(
+    pub fn verify<'a>(
         &self,
-        adapter: &RegisteredAdapter,
+        statement: impl Into<RangeStatement<'a>>,
         generators: &Generators,
         transcript: &mut dyn Transcript,
     ) -> Result<(), RegistrationInvalid> {
-        let shape = RangeShape::of(&adapter.manifest().shapes());
-        self.check_counts(&shape)?;
+        let statement = statement.into();
+        self.verify_for(&statement, &statement.shape(), generators, transcript)
+    }
+
+    fn verify_for(
+        &self,
+        statement: &RangeStatement<'_>,
+        shape: &RangeShape,
+        generators: &Generators,
+        transcript: &mut dyn Transcript,
+    ) -> Result<(), RegistrationInvalid> {
+        self.check_counts(shape)?;
         let slots = registration_slots(shape.slots());
         let bases = SlotBases { slots: &slots, blinding: *generators.blinding() };
         let mut party = Received { scratch: self.scratch.iter(), product: &self.product };
 
-        // 1, 2. The manifest, then the multiplicities; only then gamma.
-        let step = begin(transcript, adapter).commit(&self.multiplicities);
+        // 1, 2. The manifests, then the multiplicities; only then gamma.
+        let step = begin(transcript, statement).commit(&self.multiplicities);
         let (_, lookup) = step.ok_or(RegistrationInvalid::Gamma)?;
         // 3, 4, 5. The lookup, its products, columns.
-        let products = lookup.walk(&shape, &mut party)?;
+        let products = lookup.walk(shape, &mut party)?;
         let columns = products.walk(bases, &mut party)?.ok_or(RegistrationInvalid::TooFew)?;
-        let end = columns.walk(&shape, &mut party)?;
+        let end = columns.walk(shape, &mut party)?;
         if party.scratch.next().is_some() {
             return Err(RegistrationInvalid::TooMany);
         }
 
         // 6. One opening.
-        let CollapsedForm { form, value } = end.collapse(&shape).ok_or(OpeningError::ZeroChallenge)?;
-        let weights = end.weights(&shape);
+        let CollapsedForm { form, value } = end.collapse(shape).ok_or(OpeningError::ZeroChallenge)?;
+        let weights = end.weights(shape);
         let mut commitment = CommitmentTerms::default();
-        let rows = adapter.a().iter().chain(adapter.b()).zip(&weights.rows);
-        for (point, weight) in rows {
+        for (point, weight) in statement.commitments().zip(&weights.rows) {
             commitment.push(*weight, *point);
         }
         for (point, weight) in self.multiplicities.iter().zip(&weights.multiplicities) {
@@ -431,7 +448,7 @@ impl RangeProof {
         }
     }
 
-    /// Reads a proof for an adapter of the given sizes.
+    /// Reads a proof for rows of the given sizes.
     pub fn from_bytes(bytes: &[u8], shape: &RangeShape) -> Result<Self, CodecError> {
         let mut reader = Reader::new(bytes);
         reader.expect("magic and version", MAGIC)?;

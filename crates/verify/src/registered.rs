@@ -9,8 +9,11 @@ use lorica_argument::generators::Generators;
 use lorica_tensor::{Digest, ModuleName};
 
 use crate::manifest::{Manifest, ManifestError, RangeLevel};
-use crate::range::RangeProof;
+use crate::packing::adapter_rows;
+use crate::range::{RANGE_PROTOCOL, RangeProof};
 use crate::registration::{RegistrationInvalid, RegistrationProof};
+use crate::rows::joint::JointRegistration;
+use crate::rows::statement::RangeStatement;
 use crate::statement::Sizes;
 
 /// A matrix of a module.
@@ -157,6 +160,15 @@ impl RegisteredAdapter {
         }
         Ok(PinnedAdapter { registered: self })
     }
+
+    /// Pins an adapter of range level int16 that is a member of a verified joint registration.
+    pub fn pin_jointly(self, joint: &JointRegistration) -> Result<PinnedAdapter, RegistrationInvalid> {
+        match self.manifest.range {
+            RangeLevel::None => return Err(RegistrationInvalid::NotInRange),
+            RangeLevel::Int16 => joint.check_member(&self.digest)?,
+        }
+        Ok(PinnedAdapter { registered: self })
+    }
 }
 
 /// A registered adapter whose registration proof holds.
@@ -170,5 +182,18 @@ impl std::ops::Deref for PinnedAdapter {
 
     fn deref(&self) -> &RegisteredAdapter {
         &self.registered
+    }
+}
+
+impl<'a> From<&'a RegisteredAdapter> for RangeStatement<'a> {
+    fn from(adapter: &'a RegisteredAdapter) -> Self {
+        let lengths = adapter_rows(&adapter.manifest.shapes());
+        Self::one(RANGE_PROTOCOL, adapter.digest, lengths, vec![&adapter.a, &adapter.b])
+    }
+}
+
+impl<'a> From<&'a PinnedAdapter> for RangeStatement<'a> {
+    fn from(adapter: &'a PinnedAdapter) -> Self {
+        Self::from(&adapter.registered)
     }
 }

@@ -12,9 +12,11 @@ use lorica_argument::generators::Generators;
 use lorica_argument::opening::{CommitmentTerms, OpeningError, OpeningProof, OpeningStatement};
 use lorica_argument::product::ProductError;
 use lorica_argument::transcript::{FiatShamir, Label, Transcript};
+use lorica_tensor::Digest;
 
 use crate::proof::{mode_byte, read_mode};
 use crate::registered::RegisteredAdapter;
+use crate::rows::statement::JointError;
 
 /// The protocol and version that the Fiat-Shamir transcript of a registration proof starts from.
 pub const REGISTRATION_PROTOCOL: &str = "lorica registration proof 1";
@@ -69,6 +71,20 @@ pub enum RegistrationInvalid {
     /// The lookup challenge fell into the table, which happens once in 2^236 runs.
     #[error("the lookup challenge is a number of the table")]
     Gamma,
+    /// Registrations that do not go into one proof.
+    #[error(transparent)]
+    Joint(#[from] JointError),
+    /// The joint proof is about other registrations.
+    #[error("the joint proof is not about manifest {digest}; use the proof that was made with it")]
+    NotMember {
+        /// The manifest's digest.
+        digest: Digest,
+    },
+    /// The manifest does not say that its entries are in range.
+    #[error(
+        "the manifest has range level none, a joint proof is about manifests of level int16; commit with that level"
+    )]
+    NotInRange,
     /// The verifier was given too few bases.
     #[error("{needed} row bases are needed, {found} were derived")]
     Generators {

@@ -10,17 +10,20 @@
 //! |---|---|
 //! | `proofs` | session proof, registration proofs, manifest, secret |
 //! | `folders` | transcript header, shard and window log; adapter configuration and weights |
+//! | `rows` | manifests of data sets and models, a joint proof |
 //! | `messages` | what the two parties send each other |
 
 mod folders;
 mod messages;
 mod proofs;
+mod rows;
 
 pub use folders::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, TRANSCRIPT_HEADER, TRANSCRIPT_LOG, TRANSCRIPT_SHARD};
 pub use messages::{
     ANSWER_BODY, CALL_BODY, FLOAT_ANSWER_BODY, FLOAT_BODY, OPEN_REPLY, OPEN_REQUEST, REFUSAL, STATUS, SUMMARY,
 };
 pub use proofs::{MANIFEST, RANGE_PROOF, REGISTRATION_PROOF, SECRET, SESSION_PROOF};
+pub use rows::{DATA_MANIFEST, JOINT_PROOF, MODEL_MANIFEST};
 
 use std::sync::LazyLock;
 
@@ -65,6 +68,9 @@ pub const DECODERS: &[Decoder] = &[
     RANGE_PROOF,
     MANIFEST,
     SECRET,
+    DATA_MANIFEST,
+    MODEL_MANIFEST,
+    JOINT_PROOF,
     TRANSCRIPT_HEADER,
     TRANSCRIPT_SHARD,
     TRANSCRIPT_LOG,
