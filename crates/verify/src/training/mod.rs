@@ -6,7 +6,9 @@
 //! | [`forms`] | public linear forms on tensors, cut at every axis' length |
 //! | [`leaves`] | where the entries of checks stand among the leaves of the lookups |
 //! | [`layout`] | which committed row holds which entry |
+//! | [`record`] | the public record of a run |
 //! | [`reduce`] | from claims on leaves to claims on committed tensors |
+//! | [`run`] | a chain of proofs from a registered model |
 //! | [`schedule`] | the order of messages and challenges, as types |
 //! | this one | the bytes of a proof, and the verifier |
 //!
@@ -16,7 +18,9 @@ pub mod context;
 pub mod forms;
 pub mod layout;
 pub mod leaves;
+pub mod record;
 pub mod reduce;
+pub mod run;
 pub mod schedule;
 
 use lorica_algebra::Scalar;
