@@ -3,7 +3,10 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`data`] | data sets as rows of 16-bit integers |
+//! | [`batches`] | which rows a step takes |
+//! | [`initial`] | initial weights from a seed |
 //! | [`fixed`] | the trainer: weights, steps, witnesses |
+//! | [`float`] | the same training in single precision, and scores of both |
 //! | [`error`] | what can go wrong |
 //!
 //! What a step is, and the integers of a configuration, stand in [`lorica_relation::training`]. Nothing here is trusted by a
@@ -11,12 +14,18 @@
 
 #![forbid(unsafe_code)]
 
+pub mod batches;
 pub mod data;
 pub mod error;
 pub mod fixed;
+pub mod float;
+pub mod initial;
 mod matrix;
 mod pass;
 
+pub use batches::Shuffled;
 pub use data::DataSet;
 pub use error::TrainError;
 pub use fixed::{Chunk, FixedTrainer, Parameters};
+pub use float::{FloatTrainer, Score};
+pub use initial::initial_parameters;

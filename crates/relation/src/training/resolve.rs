@@ -4,7 +4,7 @@
 //!
 //! A residual has at most 16 bits, so a rounding drops at most 16. With `f_A` and `f_Z` fraction bits of a layer's inputs and
 //! outputs, its weights have `F = f_Z - f_A + s` with `s <= 16`: weights are finer where outputs have more bits than inputs.
-//! So bits rise from the data (6 unless given) to the outputs (9), evenly over the layers, and
+//! So bits rise from the data (6 unless given) to the outputs (9), evenly over the layers but at least 7, and
 //! `F = 16 + f_Z - f_A`, at most 18: a weight's change in a step then stays within 1/8. (At most 22 for small learning rates,
 //! one bit more for each halving of `learning_rate / (1 - momentum)` from 0.1 on.) Backwards, gradients by a layer's inputs have
 //! `F - 16` bits more than those by its outputs.
@@ -12,12 +12,13 @@
 //! An update is `p dW = -(c G^T A - m dW_before + w W)` up to a residual. `c / p` is the learning rate; its precision is that
 //! of the integer c, which is larger the fewer fraction bits G and A have. `p` is `2^16` for exact rounding, and about
 //! `2^(16 - bits)` with a tolerance, chosen so that `c / p` is near the wanted rate. Probabilities have the most bits, from 11
-//! down to 7, with which every c is at least 16 and no gradient has more than 14 bits.
+//! down to 7, with which every c is at least 16 (4 with a tolerance), hidden layers' gradients have at most 13 bits and those by
+//! LoRA's products at most 12.
 
 use super::config::{ConfigError, LossKind, TrainingConfig, UpdateKind, require};
 use super::settings::{
-    AdapterSettings, LayerSettings, Loss, Rounding, Settings, UpdateFactors, down_name, power, up_name,
-    weight_name,
+    AdapterSettings, Divisor, LayerSettings, Loss, Rounding, Settings, UpdateFactors, down_name, power,
+    up_name, weight_name,
 };
 use crate::program::exponential::ExponentialTable;
 
@@ -45,17 +46,18 @@ impl Settings {
         Ok(found)
     }
 
-    /// Whether learning rates are stated with four bits at least, and gradients have room.
+    /// Whether learning rates are stated precisely, and gradients have room.
     fn is_fine(&self) -> bool {
-        let factors = self.layers.iter().flat_map(|layer| {
-            let adapter = layer.adapter.iter().flat_map(|adapter| [adapter.down, adapter.up]);
-            layer.update.into_iter().chain(adapter)
-        });
-        let backward = self.layers.iter().zip(self.layers.iter().skip(1));
-        factors.map(|factors| factors.gradient).all(|gradient| gradient >= 16)
-            && backward
-                .filter(|(_, above)| above.backward.is_some())
-                .all(|(layer, _)| layer.gradient_bits <= 14)
+        // With a tolerance, the other factor of an update helps.
+        let is_precise =
+            |factors: &UpdateFactors| factors.gradient >= if factors.is_exact() { 16 } else { 4 };
+        let has_below = self.layers.iter().skip(1).map(|above| above.backward.is_some()).chain([false]);
+        self.layers.iter().zip(has_below).all(|(layer, is_passed_on)| {
+            let is_precise = layer.update.iter().all(is_precise)
+                && layer.adapter.iter().all(|adapter| is_precise(&adapter.down) && is_precise(&adapter.up));
+            let has_room = !is_passed_on || layer.gradient_bits <= 13;
+            is_precise && has_room && layer.adapter.iter().all(|adapter| adapter.reduced_gradient_bits <= 12)
+        })
     }
 
     fn with_probability_bits(config: &TrainingConfig, probability: u32) -> Result<Self, ConfigError> {
@@ -86,11 +88,16 @@ impl Settings {
             let &[inputs, outputs] = widths else { continue };
             let LayerBits { input, output, weight, adapter, gain } = *bits;
             let full = output + WORD_BITS;
+            // Hidden outputs are rounded up, so that ReLU sees the sign that the sum has before it is rounded.
+            let is_hidden = layer + 1 < count;
+            let forward_divisor =
+                |shift| if is_hidden { Divisor::up(shift) } else { Divisor::to_nearest(shift) };
             let (forward, backward, adapter) = match adapter {
                 None => {
-                    let forward = Rounding { plain: 1, adapter: 0, shift: input + weight - output };
+                    let forward =
+                        Rounding { plain: 1, adapter: 0, divisor: forward_divisor(input + weight - output) };
                     let shift = gradient + weight - (gradient + gain);
-                    (forward, Rounding { plain: 1, adapter: 0, shift }, None)
+                    (forward, Rounding { plain: 1, adapter: 0, divisor: Divisor::to_nearest(shift) }, None)
                 }
                 Some((reduced, down, up)) => {
                     let Scaling { factor, bits: scaling_bits } = scaling;
@@ -99,12 +106,12 @@ impl Settings {
                     let forward = Rounding {
                         plain: 1 << (full - input - weight),
                         adapter: factor << (full - reduced - up - scaling_bits),
-                        shift: WORD_BITS,
+                        divisor: forward_divisor(WORD_BITS),
                     };
                     let backward = Rounding {
                         plain: 1 << (target - gradient - weight),
                         adapter: factor << (target - reduced_gradient - down - scaling_bits),
-                        shift: WORD_BITS,
+                        divisor: Divisor::to_nearest(WORD_BITS),
                     };
                     let value = scaling.value();
                     let adapter = AdapterSettings {
@@ -260,9 +267,10 @@ fn layer_bits(config: &TrainingConfig, scaling: Scaling) -> Result<Vec<LayerBits
     let outputs = match &given.layers {
         None => {
             const OUTPUT: usize = 9;
+            const HIDDEN: usize = 7;
             let start = input as usize;
             let between = |layer: usize| (start * (count - layer) + OUTPUT * layer) / count;
-            (1..=count).map(|layer| between(layer) as u32).collect()
+            (1..=count).map(|layer| between(layer).max(HIDDEN) as u32).collect()
         }
         Some(list) => {
             let fits = list.len() == count && list.iter().all(|bits| *bits <= 15);
@@ -291,7 +299,7 @@ fn layer_bits(config: &TrainingConfig, scaling: Scaling) -> Result<Vec<LayerBits
         require((least..=most).contains(&weight), &field, format_args!("{least} to {most}"), weight)?;
         let adapter = is_adapted.then(|| {
             // Half of what the bits rise by goes to each of the two products.
-            let reduced = (from + output).div_ceil(2);
+            let reduced = (from + output).div_ceil(2).max(output.min(7));
             let down = (reduced + WORD_BITS - from).min(finest);
             let up = (output + WORD_BITS - reduced).saturating_sub(scaling.bits).min(finest);
             (reduced, down, up)
