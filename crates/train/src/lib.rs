@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`data`] | data sets as rows of 16-bit integers |
+//! | [`table`] | data sets as people have them: CSV and safetensors |
 //! | [`batches`] | which rows a step takes |
 //! | [`initial`] | initial weights from a seed |
 //! | [`fixed`] | the trainer: weights, steps, witnesses |
@@ -22,6 +23,7 @@ pub mod float;
 pub mod initial;
 mod matrix;
 mod pass;
+pub mod table;
 
 pub use batches::Shuffled;
 pub use data::DataSet;
@@ -29,3 +31,4 @@ pub use error::TrainError;
 pub use fixed::{Chunk, FixedTrainer, Parameters};
 pub use float::{FloatTrainer, Score};
 pub use initial::initial_parameters;
+pub use table::Table;
