@@ -264,9 +264,10 @@ impl Pass<'_> {
             // At least 2^scale: the maximum's own is one.
             let sum = row.iter().sum::<i32>().max(1 << table.scale_bits);
             maxima.push(maximum);
-            probabilities.extend(row.iter().map(|exponential| (exponential << bits) / sum));
+            probabilities
+                .extend(row.iter().map(|exponential| ((exponential << (bits + 1)) + sum) / (2 * sum)));
             exponentials.extend(row);
-            sums.extend(std::iter::repeat_n(sum - (1 << 15), classes));
+            sums.extend(std::iter::repeat_n(sum, classes));
         }
         outcome.keep(layout.maximum, &Matrix::new(1, maxima));
         outcome.keep(layout.exponential, &Matrix::new(classes, exponentials));

@@ -1,14 +1,12 @@
 //! A network learns handwritten digits in fixed point as well as in single precision, and every step has a witness.
 
-use std::path::Path;
+mod common;
 
-use lorica_relation::training::TrainingConfig;
-use lorica_train::{DataSet, FixedTrainer, FloatTrainer, Score, Shuffled, initial_parameters, table::Table};
+use common::Digits;
+use lorica_relation::training::{TrainingConfig, WeightKind};
+use lorica_train::{FixedTrainer, FloatTrainer, Score, Shuffled, initial_parameters};
 
 const STEPS: usize = 200;
-/// Every fifth row is for testing.
-const TEST_EVERY: usize = 5;
-
 const CONFIG: &str = r#"
 format = "lorica-training/1"
 
@@ -30,30 +28,11 @@ size = 64
 input = 4   # pixels are sixteenths
 "#;
 
-struct Digits {
-    training: DataSet,
-    test: DataSet,
-}
-
-fn digits(input_bits: u32, target_bits: u32) -> Digits {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/digits/digits.csv");
-    let table = Table::read_csv(&path).expect("the data set is there").scale_inputs(1.0 / 16.0);
-    let data = table.quantise(input_bits, target_bits, 10).expect("pixels fit");
-    assert_eq!(data.len(), 1797);
-    let part = |is_test: bool| {
-        let rows: Vec<usize> =
-            (0..data.len()).filter(|row| (row % TEST_EVERY == TEST_EVERY - 1) == is_test).collect();
-        let samples = data.rows(&rows).expect("rows of the data set");
-        DataSet::new(data.inputs(), data.targets(), samples.to_vec()).expect("whole rows")
-    };
-    Digits { training: part(false), test: part(true) }
-}
-
 /// Scores on the test rows: fixed point, then float.
 fn train(text: &str) -> (Score, Score) {
     let config = TrainingConfig::from_toml(text).expect("a configuration");
     let settings = config.settings().expect("settings");
-    let Digits { training, test } = digits(settings.input_bits, settings.target_bits);
+    let Digits { training, test } = Digits::load(settings.input_bits, settings.target_bits);
     let parameters = initial_parameters(&settings, 1);
     let mut float = FloatTrainer::new(&config, &settings, &parameters);
     let mut fixed = FixedTrainer::new(settings.clone(), parameters).expect("parameters that fit");
@@ -85,7 +64,7 @@ fn others() -> [String; 3] {
     let lora = "\"lora\"\nrank = 8\nalpha = 16";
     [
         CONFIG.replace("cross-entropy", "mean-squared-error"),
-        CONFIG.replace("\"sgd\"", lora).replace("= 0.2", "= 0.05"),
+        CONFIG.replace("\"sgd\"", lora).replace("= 0.2", "= 0.03"),
         CONFIG.replace("momentum = 0.9", "weight_decay = 0.001"),
     ]
 }
@@ -94,8 +73,10 @@ fn others() -> [String; 3] {
 fn other_losses_and_updates_follow_the_float_run() {
     for text in others() {
         let (fixed, float) = train(&text);
-        assert!(fixed.accuracy >= 0.85, "{text}: {fixed:?}");
-        assert!((fixed.accuracy - float.accuracy).abs() <= 0.01, "{text}: {fixed:?} {float:?}");
+        assert!(fixed.accuracy >= 0.9, "{text}: {fixed:?}");
+        // An image is 0.3 % here; the loss says more.
+        assert!((fixed.loss - float.loss).abs() <= 0.04 * float.loss, "{text}: {fixed:?} {float:?}");
+        assert!((fixed.accuracy - float.accuracy).abs() <= 0.02, "{text}: {fixed:?} {float:?}");
     }
 }
 
@@ -105,7 +86,7 @@ fn steps_change_weights_as_in_the_float_run() {
     for text in others().iter().map(String::as_str).chain([CONFIG]) {
         let config = TrainingConfig::from_toml(text).expect("a configuration");
         let settings = config.settings().expect("settings");
-        let Digits { training, .. } = digits(settings.input_bits, settings.target_bits);
+        let Digits { training, .. } = Digits::load(settings.input_bits, settings.target_bits);
         let before = initial_parameters(&settings, 1);
         let mut float = FloatTrainer::new(&config, &settings, &before);
         let mut fixed = FixedTrainer::new(settings.clone(), before.clone()).expect("parameters that fit");
@@ -125,8 +106,12 @@ fn steps_change_weights_as_in_the_float_run() {
                 size += (f64::from(*float) - before).powi(2);
             }
             let (difference, size) = (difference.sqrt(), size.sqrt());
-            // The first changes of LoRA's matrices are so small that rounding shows.
-            let limit = if text.contains("lora") { 0.1 } else { 0.03 };
+            // LoRA's gradients are small at first, those of A in particular: rounding shows.
+            let limit = match weights.kind {
+                WeightKind::Weight => 0.03,
+                WeightKind::Up => 0.1,
+                WeightKind::Down => 0.2,
+            };
             assert!(difference <= limit * size, "{text}\n{}: {difference} of {size}", weights.name);
         }
     }

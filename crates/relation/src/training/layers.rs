@@ -73,7 +73,7 @@ pub struct SoftmaxLayout {
     pub maximum: TensorId,
     /// E, `N x K`: exponentials of outputs less M.
     pub exponential: TensorId,
-    /// `D - 2^15`, `N x K`: the sum of a sample's exponentials, in every column.
+    /// D, `N x K`: the sum of a sample's exponentials, in every column.
     pub sum: TensorId,
     /// P, `N x K`.
     pub probability: TensorId,

@@ -4,7 +4,7 @@
 //!
 //! A residual has at most 16 bits, so a rounding drops at most 16. With `f_A` and `f_Z` fraction bits of a layer's inputs and
 //! outputs, its weights have `F = f_Z - f_A + s` with `s <= 16`: weights are finer where outputs have more bits than inputs.
-//! So bits rise from the data (6 unless given) to the outputs (9), evenly over the layers but at least 7, and
+//! So bits rise from the data (6 unless given) to the outputs (10), evenly over the layers but at least 8, and
 //! `F = 16 + f_Z - f_A`, at most 18: a weight's change in a step then stays within 1/8. (At most 22 for small learning rates,
 //! one bit more for each halving of `learning_rate / (1 - momentum)` from 0.1 on.) Backwards, gradients by a layer's inputs have
 //! `F - 16` bits more than those by its outputs.
@@ -68,11 +68,11 @@ impl Settings {
         let bits = layer_bits(config, scaling)?;
         // The lowest layer with trained weights needs no gradients by its inputs, nor does anything below.
         let is_adapted = |layer: usize| match config.update.kind {
-            UpdateKind::Sgd => false,
+            UpdateKind::Sgd | UpdateKind::Auto => false,
             UpdateKind::Lora => config.update.adapted.as_ref().is_none_or(|list| list.contains(&layer)),
         };
         let lowest = match config.update.kind {
-            UpdateKind::Sgd => 0,
+            UpdateKind::Sgd | UpdateKind::Auto => 0,
             UpdateKind::Lora => (0..count).find(|layer| is_adapted(*layer)).unwrap_or(0),
         };
         let outputs = bits.last().map_or(0, |bits| bits.output);
@@ -131,7 +131,7 @@ impl Settings {
                 }
             };
             let update = match config.update.kind {
-                UpdateKind::Sgd => {
+                UpdateKind::Sgd | UpdateKind::Auto => {
                     Some(updates.factors(&weight_name(layer), weight, gradient + input, 1.0)?)
                 }
                 UpdateKind::Lora => None,
@@ -179,7 +179,7 @@ impl Updates<'_> {
         scaling: f64,
     ) -> Result<UpdateFactors, ConfigError> {
         let update = &self.config.update;
-        let tolerance = self.config.tolerance.bits;
+        let tolerance = self.config.tolerance.bits.unwrap_or(0);
         let unit = self.mean * scaling * power(i64::from(bits) - i64::from(product_bits));
         let ratio = update.learning_rate * unit;
         let largest = 1i64 << (WORD_BITS - tolerance);
@@ -262,12 +262,12 @@ impl Scaling {
 fn layer_bits(config: &TrainingConfig, scaling: Scaling) -> Result<Vec<LayerBits>, ConfigError> {
     let given = &config.fixed_point;
     let count = config.model.layers.len() - 1;
-    let input = given.input.unwrap_or(6);
+    let input = config.input_bits();
     require(input <= 15, "fixed_point.input", "0 to 15", input)?;
     let outputs = match &given.layers {
         None => {
-            const OUTPUT: usize = 9;
-            const HIDDEN: usize = 7;
+            const OUTPUT: usize = 10;
+            const HIDDEN: usize = 8;
             let start = input as usize;
             let between = |layer: usize| (start * (count - layer) + OUTPUT * layer) / count;
             (1..=count).map(|layer| between(layer).max(HIDDEN) as u32).collect()
@@ -334,7 +334,7 @@ fn loss(
         LossKind::MeanSquaredError => {
             let field = "fixed_point.probability";
             require(given.probability.is_none(), field, "nothing, for mean-squared error", "a value")?;
-            let target = given.target.unwrap_or(8);
+            let target = config.target_bits();
             require(target <= 15, "fixed_point.target", "0 to 15", target)?;
             let gradient = outputs.max(target);
             let expected = "outputs or targets with at least 6 fraction bits";
@@ -344,14 +344,14 @@ fn loss(
             Ok((loss, target, gradient))
         }
         LossKind::CrossEntropy => {
-            let target = given.target.unwrap_or(0);
+            let target = config.target_bits();
             require(target <= 14, "fixed_point.target", "0 to 14", target)?;
-            let most = 1 << 10;
+            let most = 1 << 9;
             let expected = format_args!("2 to {} outputs for cross-entropy", most - 1);
             require((2..most).contains(&classes), "model.layers", expected, classes)?;
             require((6..=14).contains(&probability), "fixed_point.probability", "6 to 14", probability)?;
-            // K 2^scale < 2^16, for the sum of K exponentials.
-            let scale_bits = (0..15).rev().find(|scale| classes << scale < 1 << 16).unwrap_or(0);
+            // K 2^scale < 2^15, for the sum of K exponentials.
+            let scale_bits = (0..15).rev().find(|scale| classes << scale < 1 << 15).unwrap_or(0);
             let gradient = probability.max(target);
             let loss = Loss::CrossEntropy {
                 table: ExponentialTable { fraction_bits: outputs, scale_bits },
