@@ -8,6 +8,7 @@
 //! | [`initial`] | initial weights from a seed |
 //! | [`fixed`] | the trainer: weights, steps, witnesses |
 //! | [`float`] | the same training in single precision, and scores of both |
+//! | [`model_file`] | weights on disk: for PyTorch, and exactly |
 //! | [`error`] | what can go wrong |
 //!
 //! What a step is, and the integers of a configuration, stand in [`lorica_relation::training`]. Nothing here is trusted by a
@@ -22,13 +23,14 @@ pub mod fixed;
 pub mod float;
 pub mod initial;
 mod matrix;
+pub mod model_file;
 mod pass;
 pub mod table;
 
 pub use batches::Shuffled;
 pub use data::DataSet;
 pub use error::TrainError;
-pub use fixed::{Chunk, FixedTrainer, Parameters};
+pub use fixed::{Chunk, FixedTrainer, Parameters, State};
 pub use float::{FloatTrainer, Score};
 pub use initial::initial_parameters;
 pub use table::Table;
