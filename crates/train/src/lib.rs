@@ -9,6 +9,7 @@
 //! | [`fixed`] | the trainer: weights, steps, witnesses |
 //! | [`float`] | the same training in single precision, and scores of both |
 //! | [`model_file`] | weights on disk: for PyTorch, and exactly |
+//! | [`checkpoint`] | the witness of a step of another trainer, from two checkpoints |
 //! | [`error`] | what can go wrong |
 //!
 //! What a step is, and the integers of a configuration, stand in [`lorica_relation::training`]. Nothing here is trusted by a
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batches;
+pub mod checkpoint;
 pub mod data;
 pub mod error;
 pub mod fixed;
