@@ -5,7 +5,7 @@
 
 use lorica_relation::{
     program::{ParameterId, TensorId, exponential::ExponentialTable},
-    training::{AdapterSettings, LayerLayout, LayerSettings, Layout, Loss, Settings, UpdateFactors},
+    training::{AdapterSettings, Divisor, LayerLayout, LayerSettings, Layout, Loss, Settings, UpdateFactors},
 };
 use zeroize::Zeroizing;
 
@@ -62,7 +62,7 @@ impl Pass<'_> {
     fn matrix(&self, id: ParameterId, columns: usize) -> Integers {
         self.parameters
             .get(id.0)
-            .map_or_else(Integers::default, |values| Integers::of_parameter(columns, values))
+            .map_or_else(Integers::default, |values| Matrix { columns, values: values.clone() })
     }
 
     fn weight(&self, layer: &LayerSettings, layout: &LayerLayout) -> Integers {
@@ -74,11 +74,10 @@ impl Pass<'_> {
     }
 
     /// Rounds sums and keeps them, as the values of a tensor.
-    fn round(&self, id: TensorId, sums: &Sums, shift: u32) -> Result<Integers, TrainError> {
-        let half = 1i64 << (shift - 1);
+    fn round(&self, id: TensorId, sums: &Sums, divisor: Divisor) -> Result<Integers, TrainError> {
         let mut values = Vec::with_capacity(sums.values.len());
         for (index, sum) in sums.values.iter().enumerate() {
-            let value = (sum + half) >> shift;
+            let value = divisor.divide(*sum);
             values.push(i32::from(self.narrow(id, sums.columns, index, value)?));
         }
         Ok(Matrix::new(sums.columns, values))
@@ -122,13 +121,14 @@ impl Pass<'_> {
             if let (Some(settings), Some(adapter)) = (&layer.adapter, layout.adapter) {
                 let down = self.matrix(adapter.down, layer.inputs);
                 let sums = input.times_transposed(&down);
-                let rounded = self.round(adapter.reduced, &sums, settings.reduced_shift)?;
+                let rounded =
+                    self.round(adapter.reduced, &sums, Divisor::to_nearest(settings.reduced_shift))?;
                 product = Some(rounded.times_transposed(&self.matrix(adapter.up, settings.rank)));
                 reduced = Some(rounded);
             }
             let adapter = product.as_ref().map(|product| (layer.forward.adapter, product));
             let sums = plain.combine(layer.forward.plain, adapter);
-            let output = self.round(layout.output, &sums, layer.forward.shift)?;
+            let output = self.round(layout.output, &sums, layer.forward.divisor)?;
             states.push(LayerState { input, output, reduced });
         }
         Ok(states)
@@ -166,7 +166,7 @@ impl Pass<'_> {
                 _ => None,
             };
             let product = product.as_ref().map(|product| (rounding.adapter, product));
-            let backward = self.round(id, &plain.combine(rounding.plain, product), rounding.shift)?;
+            let backward = self.round(id, &plain.combine(rounding.plain, product), rounding.divisor)?;
             outcome.keep(id, &backward);
             gradient = backward;
             // Only where the outputs of the layer below are positive.
@@ -200,7 +200,8 @@ impl Pass<'_> {
         };
         let AdapterSettings { rank, reduced_gradient_shift, .. } = *settings;
         let sums = gradient.times(&self.matrix(adapter.up, rank), rank);
-        let reduced_gradient = self.round(adapter.reduced_gradient, &sums, reduced_gradient_shift)?;
+        let reduced_gradient =
+            self.round(adapter.reduced_gradient, &sums, Divisor::to_nearest(reduced_gradient_shift))?;
         outcome.keep(adapter.reduced, reduced);
         outcome.keep(adapter.reduced_gradient, &reduced_gradient);
         outcome.gradients.push(Gradient {
@@ -263,9 +264,10 @@ impl Pass<'_> {
             // At least 2^scale: the maximum's own is one.
             let sum = row.iter().sum::<i32>().max(1 << table.scale_bits);
             maxima.push(maximum);
-            probabilities.extend(row.iter().map(|exponential| (exponential << bits) / sum));
+            probabilities
+                .extend(row.iter().map(|exponential| ((exponential << (bits + 1)) + sum) / (2 * sum)));
             exponentials.extend(row);
-            sums.extend(std::iter::repeat_n(sum - (1 << 15), classes));
+            sums.extend(std::iter::repeat_n(sum, classes));
         }
         outcome.keep(layout.maximum, &Matrix::new(1, maxima));
         outcome.keep(layout.exponential, &Matrix::new(classes, exponentials));

@@ -10,7 +10,7 @@
 //! kind = "cross-entropy"    # or "mean-squared-error"
 //!
 //! [update]
-//! kind = "sgd"              # or "lora", with rank and alpha
+//! kind = "sgd"              # or "lora", with rank and alpha; or "auto", for two checkpoints
 //! learning_rate = 0.1
 //! momentum = 0.9
 //!
@@ -133,6 +133,8 @@ pub enum UpdateKind {
     Sgd,
     /// LoRA matrices over frozen layers.
     Lora,
+    /// Whichever of them changed between two checkpoints; it has no settings before they are known.
+    Auto,
 }
 
 /// The samples of a step.
@@ -163,9 +165,9 @@ pub struct FixedPointConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToleranceConfig {
-    /// The residual of an update spans about `2^bits` units of a weight: 0 is exact rounding, at most 15.
-    #[serde(default)]
-    pub bits: u32,
+    /// The residual of an update spans about `2^bits` units of a weight: 0 is exact rounding, at most 15. If it is not given, our own
+    /// trainer's steps are exact, and for two checkpoints the smallest is found.
+    pub bits: Option<u32>,
 }
 
 /// Why a configuration is refused.
@@ -214,7 +216,10 @@ impl TrainingConfig {
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         let config: Self =
             toml::from_str(text).map_err(|error| ConfigError::Toml { message: error.to_string() })?;
-        config.settings()?;
+        match config.update.kind {
+            UpdateKind::Sgd | UpdateKind::Lora => drop(config.settings()?),
+            UpdateKind::Auto => config.check()?,
+        }
         Ok(config)
     }
 
@@ -224,7 +229,23 @@ impl TrainingConfig {
     /// As [`TrainingConfig::from_toml`].
     pub fn settings(&self) -> Result<Settings, ConfigError> {
         self.check()?;
+        let is_known = self.update.kind != UpdateKind::Auto;
+        require(is_known, "update.kind", "\"sgd\" or \"lora\"; \"auto\" is for two checkpoints", "\"auto\"")?;
         Settings::resolve(self)
+    }
+
+    /// Fraction bits of the data's inputs.
+    pub fn input_bits(&self) -> u32 {
+        self.fixed_point.input.unwrap_or(6)
+    }
+
+    /// Fraction bits of the data's targets.
+    pub fn target_bits(&self) -> u32 {
+        let usual = match self.loss.kind {
+            LossKind::CrossEntropy => 0,
+            LossKind::MeanSquaredError => 8,
+        };
+        self.fixed_point.target.unwrap_or(usual)
     }
 
     /// Refuses values out of range.
@@ -252,7 +273,7 @@ impl TrainingConfig {
             require((0.0..1.0).contains(&value), field, "a number from 0 to below 1", value)?;
         }
         self.check_adapter()?;
-        let bits = self.tolerance.bits;
+        let bits = self.tolerance.bits.unwrap_or(0);
         require(bits <= 15, "tolerance.bits", "0 to 15", bits)
     }
 
@@ -264,6 +285,7 @@ impl TrainingConfig {
             ("update.adapted", adapted.is_some()),
         ];
         match kind {
+            UpdateKind::Auto => Ok(()),
             UpdateKind::Sgd => given.into_iter().try_for_each(|(field, given)| {
                 require(!given, field, "nothing, for update.kind = \"sgd\"", "a value")
             }),
