@@ -188,6 +188,20 @@ pub enum CheckpointError {
     },
 }
 
+impl CheckpointError {
+    /// Whether the step was looked at, and is not the one that is described.
+    pub fn is_no(&self) -> bool {
+        matches!(
+            self,
+            Self::Nothing
+                | Self::Both { .. }
+                | Self::Kind { .. }
+                | Self::Residual { .. }
+                | Self::Loose { .. }
+        )
+    }
+}
+
 /// Finds out what changed.
 ///
 /// # Errors

@@ -30,9 +30,11 @@ mod pass;
 pub mod table;
 
 pub use batches::Shuffled;
+pub use checkpoint::CheckpointError;
 pub use data::DataSet;
 pub use error::TrainError;
 pub use fixed::{Chunk, FixedTrainer, Parameters, State};
 pub use float::{FloatTrainer, Score};
 pub use initial::initial_parameters;
-pub use table::Table;
+pub use model_file::ModelFileError;
+pub use table::{Table, TableError};

@@ -103,7 +103,8 @@ impl RunRecord {
                 return Err(field(format!("proofs[{index}].first"), expected, entry.first));
             }
             if entry.steps == 0 || entry.end() > self.batches.steps {
-                let expected = format!("1 to {}, the steps that are left", self.batches.steps.saturating_sub(next));
+                let expected =
+                    format!("1 to {}, the steps that are left", self.batches.steps.saturating_sub(next));
                 return Err(field(format!("proofs[{index}].steps"), expected, entry.steps));
             }
             next = entry.end();
@@ -246,9 +247,11 @@ impl ReadRun {
         same("the file of batches", record.batches.digest, Digest::sha256(files.batches))?;
         let rows = |object| move |reason| RecordError::Rows { object, reason };
         let RegisteredFiles { manifest, commitments, .. } = files.data;
-        let data = RegisteredData::from_bytes(manifest, commitments, Some(&record.data)).map_err(rows("the data set"))?;
+        let data = RegisteredData::from_bytes(manifest, commitments, Some(&record.data))
+            .map_err(rows("the data set"))?;
         let RegisteredFiles { manifest, commitments, .. } = files.model;
-        let model = RegisteredModel::from_bytes(manifest, commitments, Some(&record.model)).map_err(rows("the model"))?;
+        let model = RegisteredModel::from_bytes(manifest, commitments, Some(&record.model))
+            .map_err(rows("the model"))?;
         let (steps, size) = (record.batches.steps, settings.batch);
         let batches = read_batches(files.batches, steps, size).ok_or(RecordError::Batches { steps, size })?;
         Ok(Self { record, batches, data, model })

@@ -133,9 +133,8 @@ impl Run<'_> {
         let zero = EncodedPoint::new(point::identity());
         let carried = program.carried().into_iter().map(|id| {
             let shape = program.tensors.get(id.0).map(|tensor| tensor.shape);
-            let pieces = shape.and_then(|shape| {
-                crate::rows::pieces::Pieces::of(shape, self.model.manifest().row_length)
-            });
+            let pieces = shape
+                .and_then(|shape| crate::rows::pieces::Pieces::of(shape, self.model.manifest().row_length));
             vec![zero; pieces.map_or(0, |pieces| pieces.count())]
         });
         Ok(RunState {
@@ -151,7 +150,8 @@ impl Run<'_> {
         let rows = self.data.rows();
         for (step, batch) in (state.steps..).zip(batches) {
             if batch.len() != self.settings.batch {
-                let what = format!("{} samples, the configuration asks for {}", batch.len(), self.settings.batch);
+                let what =
+                    format!("{} samples, the configuration asks for {}", batch.len(), self.settings.batch);
                 return Err(RunInvalid::Batch { step, what });
             }
             if let Some(row) = batch.iter().find(|row| **row >= rows.len()) {
@@ -180,7 +180,9 @@ impl Run<'_> {
     /// What a statement names beside its program and its rows.
     fn digest(&self, state: &RunState, steps: usize) -> Digest {
         let mut bytes = STATEMENT.to_vec();
-        for digest in [self.id.0, self.settings.digest(), self.data.digest(), self.model.digest(), state.last_proof] {
+        for digest in
+            [self.id.0, self.settings.digest(), self.data.digest(), self.model.digest(), state.last_proof]
+        {
             bytes.extend_from_slice(digest.as_bytes());
         }
         bytes.extend_from_slice(&state.steps.to_le_bytes());
@@ -200,7 +202,11 @@ impl Run<'_> {
         let context = self.context(state, batches)?;
         let read = TrainingProof::verify_bytes(proof, &context, generators).map_err(|reason| {
             let steps = u64::try_from(batches.len()).unwrap_or(u64::MAX);
-            RunInvalid::Proof { first: state.steps, last: state.steps.saturating_add(steps).saturating_sub(1), reason }
+            RunInvalid::Proof {
+                first: state.steps,
+                last: state.steps.saturating_add(steps).saturating_sub(1),
+                reason,
+            }
         })?;
         Ok(state.after(&context, &read, Digest::sha256(proof)))
     }
