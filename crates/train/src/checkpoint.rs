@@ -11,7 +11,7 @@
 use lorica_relation::{
     program::evaluate::Witness,
     training::{
-        ConfigError, Settings, TrainingConfig, WeightMatrix,
+        ConfigError, Settings, TrainingConfig, UpdateFactors, WeightMatrix,
         config::{ToleranceConfig, UpdateKind},
     },
 };
@@ -22,12 +22,15 @@ use crate::{
     error::TrainError,
     fixed::{Chunk, FixedTrainer, Parameters, State},
     model_file::{LinearLayers, ModelFileError, Part},
+    pass::Gradient,
 };
 
 /// The share of the update's size that a tolerance may have, unless another is stated.
 pub const USUAL_SHARE: f64 = 0.25;
 /// The largest tolerance, in bits.
-const MAX_TOLERANCE_BITS: u32 = 15;
+const MAX_TOLERANCE_BITS: f64 = 15.0;
+/// Tolerances are tried in steps of this many bits.
+const TOLERANCE_STEP: f64 = 0.25;
 
 /// A step of another trainer.
 pub struct Step<'a> {
@@ -35,7 +38,7 @@ pub struct Step<'a> {
     pub before: &'a LinearLayers,
     /// The weights after it.
     pub after: &'a LinearLayers,
-    /// The weights before the step that came before, for momentum; `None` for the first step.
+    /// The weights before the step that came before, for momentum where `before` holds no buffers; `None` for the first step.
     pub previous: Option<&'a LinearLayers>,
     /// The data set.
     pub data: &'a DataSet,
@@ -83,6 +86,8 @@ pub struct Residual {
     pub column: usize,
     /// The largest residual's magnitude, in units of the weight.
     pub largest: f64,
+    /// What the largest residual's magnitude would be with the learning rate as it was asked for, rather than as integers state it.
+    pub needed: f64,
     /// The tolerance, in units of the weight.
     pub tolerance: f64,
     /// The root mean square of the exact change, in units of the weight.
@@ -303,10 +308,10 @@ pub fn prepare(config: &TrainingConfig, step: &Step<'_>, limit: f64) -> Result<P
 /// Tries tolerances from exact rounding on.
 fn smallest(config: &TrainingConfig, step: &Step<'_>) -> Result<Prepared, CheckpointError> {
     let mut last = None;
-    let mut bits = 0;
+    let mut bits: f64 = 0.0;
     while bits <= MAX_TOLERANCE_BITS {
         let tolerance = ToleranceConfig { bits: Some(bits) };
-        bits += 1;
+        bits += TOLERANCE_STEP;
         let prepared = match attempt(TrainingConfig { tolerance, ..config.clone() }, step) {
             // Another tolerance may state the learning rate well enough.
             Err(error @ CheckpointError::Config(ConfigError::Unrepresentable { .. })) => {
@@ -317,9 +322,10 @@ fn smallest(config: &TrainingConfig, step: &Step<'_>) -> Result<Prepared, Checkp
         };
         match prepared.worst() {
             Some(worst) if worst.is_broken() => {
-                // A residual of r units needs log2(2 r) bits, or one less if it is off because of this tolerance's integers.
-                let needed = (2.0 * worst.largest).log2().ceil().clamp(0.0, f64::from(MAX_TOLERANCE_BITS));
-                bits = bits.max((needed as u32).saturating_sub(1));
+                // A residual of r units needs log2(2 r) bits; a tolerance can be a third larger than its bits say.
+                let needed = prepared.residuals.iter().map(|residual| residual.needed).fold(0.0, f64::max);
+                let needed = (2.0 * 0.75 * needed).log2();
+                bits = bits.max((needed / TOLERANCE_STEP).floor() * TOLERANCE_STEP);
                 last = Some(worst.error());
             }
             _ => return Ok(prepared),
@@ -334,8 +340,10 @@ fn attempt(config: TrainingConfig, step: &Step<'_>) -> Result<Prepared, Checkpoi
     let before = step.before.quantise(&settings)?;
     let after = step.after.quantise(&settings)?;
     let zero = FixedTrainer::new(settings.clone(), before.clone())?.state();
-    let carried = match step.previous {
-        Some(previous) if !zero.carried.is_empty() => {
+    let buffers = step.before.last_changes(&settings, config.update.learning_rate)?;
+    let carried = match (buffers, step.previous) {
+        (Some(changes), _) => changes,
+        (None, Some(previous)) if !zero.carried.is_empty() => {
             let previous = previous.quantise(&settings)?;
             let program = settings.program(1, 0).map_err(TrainError::from)?.program;
             let moved = |id| program.parameters.iter().position(|parameter| parameter.moved_by == Some(id));
@@ -349,12 +357,16 @@ fn attempt(config: TrainingConfig, step: &Step<'_>) -> Result<Prepared, Checkpoi
     let samples = step.data.rows(step.batch)?;
     let (mut tensors, gradients) = trainer.gradients(&samples)?;
     let weights = settings.weights();
+    let effective = settings.effective();
     let mut residuals = Vec::new();
     for gradient in &gradients {
         let place = gradient.parameter.0;
         let deltas = differences(&settings, place, &before, &after)?;
         if let Some(weights) = weights.get(place) {
-            residuals.push(Residual::of(weights, gradient.factors.delta, &deltas, &trainer.exact(gradient)));
+            let effective = effective.iter().find(|effective| effective.tensor == weights.name);
+            let rate =
+                effective.map_or(1.0, |effective| config.update.learning_rate / effective.learning_rate);
+            residuals.push(Residual::of(weights, gradient, rate, &deltas, &trainer.exact(gradient)));
         }
         tensors.push((gradient.delta, deltas));
     }
@@ -404,16 +416,20 @@ fn differences(
 }
 
 impl Residual {
-    /// Of changes beside what `-delta` times the change should be.
-    fn of(weights: &WeightMatrix, delta: i64, deltas: &[i16], exact: &[i64]) -> Self {
-        let (mut largest, mut place, mut squares) = (0i64, 0, 0.0);
-        for (index, (change, exact)) in deltas.iter().zip(exact).enumerate() {
+    /// Of changes beside what `-delta` times the change should be; the wanted learning rate is `rate` times the effective one.
+    fn of(weights: &WeightMatrix, gradient: &Gradient, rate: f64, deltas: &[i16], exact: &[i64]) -> Self {
+        let UpdateFactors { delta, gradient: factor, .. } = gradient.factors;
+        let (mut largest, mut place, mut squares, mut needed) = (0i64, 0, 0.0, 0f64);
+        let sums = gradient.sums.values.iter();
+        for (index, ((change, exact), sum)) in deltas.iter().zip(exact).zip(sums).enumerate() {
             let residual = delta * i64::from(*change) + exact;
             // The range is half open: its lower end is in it, its upper end is not.
             let magnitude = if residual < 0 { -residual } else { residual + 1 };
             if magnitude > largest {
                 (largest, place) = (magnitude, index);
             }
+            let wanted = residual as f64 + (rate - 1.0) * (factor * sum) as f64;
+            needed = needed.max(wanted.abs() / delta as f64);
             squares += (*exact as f64 / delta as f64).powi(2);
         }
         Self {
@@ -422,6 +438,7 @@ impl Residual {
             row: place / weights.shape.columns,
             column: place % weights.shape.columns,
             largest: largest as f64 / delta as f64,
+            needed,
             tolerance: weights.update.map_or(0.5, |update| update.tolerance_units()),
             update: (squares / exact.len().max(1) as f64).sqrt(),
             unit: f64::exp2(-f64::from(weights.bits)),

@@ -39,6 +39,10 @@ impl Entry for i32 {
     type Sum = i64;
 }
 
+impl Entry for f64 {
+    type Sum = f64;
+}
+
 impl Entry for f32 {
     type Sum = f32;
 }
@@ -99,6 +103,50 @@ impl<T: Entry> Matrix<T> {
     }
 }
 
+impl Integers {
+    /// [`Matrix::times_transposed`] in doubles where they are exact.
+    pub(crate) fn exact_times_transposed(&self, right: &Self) -> Sums {
+        match self.as_doubles(right, self.columns.min(right.columns)) {
+            Some((left, right)) => left.times_transposed(&right).into_sums(),
+            None => self.times_transposed(right),
+        }
+    }
+
+    /// [`Matrix::times`] in doubles where they are exact.
+    pub(crate) fn exact_times(&self, right: &Self, columns: usize) -> Sums {
+        match self.as_doubles(right, self.columns) {
+            Some((left, right)) => left.times(&right, columns).into_sums(),
+            None => self.times(right, columns),
+        }
+    }
+
+    /// [`Matrix::transposed_times`] in doubles where they are exact.
+    pub(crate) fn exact_transposed_times(&self, right: &Self, columns: usize) -> Sums {
+        match self.as_doubles(right, self.rows()) {
+            Some((left, right)) => left.transposed_times(&right, columns).into_sums(),
+            None => self.transposed_times(right, columns),
+        }
+    }
+
+    /// Both factors as doubles, if no sum of so many products exceeds `2^53`: processors multiply doubles several times faster than
+    /// 64-bit integers.
+    fn as_doubles(&self, right: &Self, terms: usize) -> Option<(Matrix<f64>, Matrix<f64>)> {
+        let largest =
+            |matrix: &Self| matrix.values.iter().map(|value| value.unsigned_abs()).max().unwrap_or(0);
+        let bound = u128::from(largest(self)) * u128::from(largest(right)) * terms as u128;
+        let doubles = |matrix: &Self| {
+            Matrix::new(matrix.columns, matrix.values.iter().map(|value| f64::from(*value)).collect())
+        };
+        (bound <= 1 << 53).then(|| (doubles(self), doubles(right)))
+    }
+}
+
+impl Matrix<f64> {
+    fn into_sums(self) -> Sums {
+        Matrix::new(self.columns, self.values.iter().map(|value| *value as i64).collect())
+    }
+}
+
 /// Sums in eight lanes, so that floats need not wait for one another.
 fn dot<T: Entry>(left: &[T], right: &[T]) -> T::Sum {
     const LANES: usize = 8;
@@ -141,5 +189,27 @@ impl<S: Copy + Zeroize + AddAssign + Mul<Output = S>> Matrix<S> {
             }
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_are_used_only_where_they_are_exact_and_agree_with_integers() {
+        for limit in [1 << 12, i32::MAX] {
+            let matrix = |columns: usize, seed: i64| {
+                let entry = |index: i64| ((index * 7_919 + seed) * 104_729 % i64::from(limit)) as i32;
+                Integers::new(columns, (0..columns as i64 * 6).map(entry).collect())
+            };
+            let (left, right) = (matrix(11, 3), matrix(11, -5));
+            assert_eq!(left.as_doubles(&right, 11).is_some(), limit == 1 << 12);
+            let equal = |one: Sums, other: Sums| assert_eq!(*one.values, *other.values);
+            equal(left.exact_times_transposed(&right), left.times_transposed(&right));
+            equal(left.exact_transposed_times(&right, 9), left.transposed_times(&right, 9));
+            let square = matrix(6, 1);
+            equal(square.exact_times(&right, 11), square.times(&right, 11));
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! **For PyTorch**: single precision, with the names of `torch.nn.Sequential(Linear, ReLU, Linear, ...)`: `0.weight`, `0.bias`,
 //! `2.weight` and so on; LoRA's matrices are `0.lora_A.weight` and `0.lora_B.weight`. Names of checkpoints that are read may have
-//! other numbers, in ascending order, and PEFT's additions (`base_model.model.`, `.base_layer.`, `.default.`).
+//! other numbers, in ascending order, and additions for LoRA: `0.base.weight`, or PEFT's `base_model.model.`, `.base_layer.` and
+//! `.default.`. Buffers of `torch.optim.SGD` are `momentum.` and the name of a weight.
 //!
 //! **For a run**: exact integers. `W0`, `A0`, `B0` and so on are I32, the last step's changes `dW0` and so on are I16 where steps
 //! carry them over; the metadata hold the format, the digest of the settings and the number of steps.
@@ -95,6 +96,8 @@ pub struct LinearLayers {
     file: Checkpoint,
     /// For each layer, the names of its tensors.
     layers: Vec<BTreeMap<Part, String>>,
+    /// For each layer, the names of its momentum buffers; empty if there are none.
+    momentum: Vec<BTreeMap<Part, String>>,
 }
 
 impl LinearLayers {
@@ -105,9 +108,12 @@ impl LinearLayers {
     pub fn open(path: &Path) -> Result<Self, ModelFileError> {
         let file = Checkpoint::open(path)?;
         let mut layers: BTreeMap<u32, BTreeMap<Part, String>> = BTreeMap::new();
+        let mut momentum = layers.clone();
         for tensor in file.tensors() {
-            let plain = tensor.name.strip_prefix("base_model.model.").unwrap_or(&tensor.name);
-            let plain = plain.replace(".base_layer.", ".").replace(".default.", ".");
+            let buffer = tensor.name.strip_prefix("momentum.");
+            let plain = buffer.unwrap_or(&tensor.name);
+            let plain = plain.strip_prefix("base_model.model.").unwrap_or(plain);
+            let plain = plain.replace(".base_layer.", ".").replace(".base.", ".").replace(".default.", ".");
             let parts = [Part::Weight, Part::Bias, Part::Down, Part::Up];
             let found = plain.split_once('.').and_then(|(number, rest)| {
                 let part = parts.into_iter().find(|part| part.name() == rest)?;
@@ -121,9 +127,22 @@ impl LinearLayers {
                     &tensor.name,
                 ));
             };
-            layers.entry(number).or_default().insert(part, tensor.name);
+            let list = if buffer.is_some() { &mut momentum } else { &mut layers };
+            if let Some(twice) = list.entry(number).or_default().insert(part, tensor.name.clone()) {
+                return Err(content(
+                    path,
+                    &tensor.name,
+                    "one tensor of a kind in a layer",
+                    &format!("{twice} too"),
+                ));
+            }
         }
-        Ok(Self { file, layers: layers.into_values().collect() })
+        if !momentum.is_empty() && momentum.keys().ne(layers.keys()) {
+            let found = format!("for {} of {} layers", momentum.len(), layers.len());
+            return Err(content(path, "momentum", "buffers for every layer, or none", &found));
+        }
+        let (layers, momentum) = (layers.into_values().collect(), momentum.into_values().collect());
+        Ok(Self { file, layers, momentum })
     }
 
     /// The file.
@@ -136,16 +155,20 @@ impl LinearLayers {
     }
 
     pub(crate) fn shape(&self, layer: usize, part: Part) -> Result<Vec<usize>, ModelFileError> {
-        Ok(self.file.tensor(self.name(layer, part)?)?.shape)
+        Ok(self.file.tensor(self.name(&self.layers, layer, part)?)?.shape)
     }
 
-    fn name(&self, layer: usize, part: Part) -> Result<&str, ModelFileError> {
-        let missing = || {
+    fn name<'a>(
+        &self,
+        list: &'a [BTreeMap<Part, String>],
+        layer: usize,
+        part: Part,
+    ) -> Result<&'a str, ModelFileError> {
+        let name = list.get(layer).and_then(|names| names.get(&part));
+        name.map(String::as_str).ok_or_else(|| {
             let expected = format!("layer {layer} with a {}", part.name());
-            content(self.path(), "tensors", &expected, &format!("{} layers without it", self.layers.len()))
-        };
-        let names = self.layers.get(layer).ok_or_else(missing)?;
-        names.get(&part).map(String::as_str).ok_or_else(missing)
+            content(self.path(), "tensors", &expected, &format!("{} layers without it", list.len()))
+        })
     }
 
     /// The values of a part, which has to have this shape.
@@ -155,7 +178,10 @@ impl LinearLayers {
         part: Part,
         shape: &[usize],
     ) -> Result<Zeroizing<Vec<f32>>, ModelFileError> {
-        let name = self.name(layer, part)?;
+        self.read_tensor(self.name(&self.layers, layer, part)?, shape)
+    }
+
+    fn read_tensor(&self, name: &str, shape: &[usize]) -> Result<Zeroizing<Vec<f32>>, ModelFileError> {
         let found = self.file.tensor(name)?.shape;
         if found != shape {
             return Err(content(self.path(), name, &format!("{shape:?}"), &format!("{found:?}")));
@@ -174,49 +200,79 @@ impl LinearLayers {
             return Err(content(self.path(), "model", &expected, &found));
         }
         let weights = settings.weights();
-        weights.iter().map(|weights| self.quantise_matrix(settings, weights)).collect()
+        weights.iter().map(|weights| self.quantise_matrix(settings, weights, &self.layers, 1.0)).collect()
     }
 
+    /// The changes that a step before this checkpoint made, for the matrices that steps carry over, in their order: `-learning_rate`
+    /// times the momentum buffer. `None` if the file has no buffers.
+    ///
+    /// # Errors
+    /// As [`LinearLayers::quantise`], and changes beyond 16 bits.
+    pub fn last_changes(
+        &self,
+        settings: &Settings,
+        learning_rate: f64,
+    ) -> Result<Option<Vec<Zeroizing<Vec<i16>>>>, ModelFileError> {
+        if self.momentum.is_empty() {
+            return Ok(None);
+        }
+        let changes = state_order(settings)?.into_iter().map(|weights| {
+            let values = self.quantise_matrix(settings, &weights, &self.momentum, -learning_rate)?;
+            let narrow = |(index, value): (usize, &i32)| {
+                let (row, column) = (index / weights.shape.columns, index % weights.shape.columns);
+                i16::try_from(*value).map_err(|_| {
+                    let (tensor, value) = (weights.name.clone(), i64::from(*value));
+                    TrainError::Overflow { step: 0, tensor, row, column, value }
+                })
+            };
+            Ok(Zeroizing::new(values.iter().enumerate().map(narrow).collect::<Result<_, _>>()?))
+        });
+        changes.collect::<Result<_, ModelFileError>>().map(Some)
+    }
+
+    /// Integers of a factor times the tensors of a matrix.
     fn quantise_matrix(
         &self,
         settings: &Settings,
         weights: &WeightMatrix,
+        names: &[BTreeMap<Part, String>],
+        factor: f64,
     ) -> Result<Zeroizing<Vec<i32>>, ModelFileError> {
         let WeightMatrix { layer, shape, bits, .. } = *weights;
-        let scale = f64::exp2(f64::from(bits));
-        let round = |part: Part, values: Zeroizing<Vec<f32>>| {
+        let scale = f64::exp2(f64::from(bits)) * factor;
+        let round = |part: Part, shape: &[usize]| {
+            let name = self.name(names, layer, part)?;
+            let values = self.read_tensor(name, shape)?;
             let mut rounded = Zeroizing::new(Vec::with_capacity(values.len()));
             for (index, value) in values.iter().enumerate() {
                 let integer = (f64::from(*value) * scale).round_ties_even();
                 if integer.abs() > f64::from(i32::MAX) {
-                    let (path, tensor) = (self.path().to_owned(), self.name(layer, part)?.to_owned());
+                    let (path, tensor) = (self.path().to_owned(), name.to_owned());
                     return Err(ModelFileError::Range { path, tensor, index, value: *value, bits });
                 }
                 rounded.push(integer as i32);
             }
             Ok(rounded)
         };
-        let part = match weights.kind {
-            WeightKind::Down => Part::Down,
-            WeightKind::Up => Part::Up,
+        match weights.kind {
+            WeightKind::Down => round(Part::Down, &[shape.rows, shape.columns]),
+            WeightKind::Up => round(Part::Up, &[shape.rows, shape.columns]),
             WeightKind::Weight => {
                 let inputs = shape.columns - usize::from(settings.bias);
-                let plain = round(Part::Weight, self.read(layer, Part::Weight, &[shape.rows, inputs])?)?;
+                let plain = round(Part::Weight, &[shape.rows, inputs])?;
                 if !settings.bias {
-                    if self.layers.get(layer).is_some_and(|parts| parts.contains_key(&Part::Bias)) {
+                    if names.get(layer).is_some_and(|parts| parts.contains_key(&Part::Bias)) {
                         let what = format!("layer {layer}");
                         return Err(content(self.path(), &what, "no bias (model.bias = false)", "a bias"));
                     }
                     return Ok(plain);
                 }
-                let bias = round(Part::Bias, self.read(layer, Part::Bias, &[shape.rows])?)?;
+                let bias = round(Part::Bias, &[shape.rows])?;
                 let rows = plain.chunks(inputs.max(1)).zip(bias.iter());
-                return Ok(Zeroizing::new(
-                    rows.flat_map(|(row, bias)| row.iter().chain([bias])).copied().collect(),
-                ));
+                let values = rows.flat_map(|(row, bias)| row.iter().chain([bias])).copied();
+                Ok(Zeroizing::new(values.collect()))
             }
-        };
-        round(part, self.read(layer, part, &[shape.rows, shape.columns])?)
+        }
     }
 }
 

@@ -116,14 +116,14 @@ impl Pass<'_> {
                     self.with_ones(layer, below.output.iter().map(|row| row.iter().map(|z| *z.max(&0))))
                 }
             };
-            let plain = input.times_transposed(&self.weight(layer, layout));
+            let plain = input.exact_times_transposed(&self.weight(layer, layout));
             let (mut reduced, mut product) = (None, None);
             if let (Some(settings), Some(adapter)) = (&layer.adapter, layout.adapter) {
                 let down = self.matrix(adapter.down, layer.inputs);
-                let sums = input.times_transposed(&down);
+                let sums = input.exact_times_transposed(&down);
                 let rounded =
                     self.round(adapter.reduced, &sums, Divisor::to_nearest(settings.reduced_shift))?;
-                product = Some(rounded.times_transposed(&self.matrix(adapter.up, settings.rank)));
+                product = Some(rounded.exact_times_transposed(&self.matrix(adapter.up, settings.rank)));
                 reduced = Some(rounded);
             }
             let adapter = product.as_ref().map(|product| (layer.forward.adapter, product));
@@ -158,10 +158,10 @@ impl Pass<'_> {
             }
             let reduced_gradient = self.gradients(layer, layout, state, &gradient, &mut outcome)?;
             let (Some(rounding), Some(id)) = (layer.backward, layout.input_gradient) else { continue };
-            let plain = gradient.times(&self.weight(layer, layout), layer.inputs);
+            let plain = gradient.exact_times(&self.weight(layer, layout), layer.inputs);
             let product = match (&reduced_gradient, layout.adapter) {
                 (Some(gradient), Some(adapter)) => {
-                    Some(gradient.times(&self.matrix(adapter.down, layer.inputs), layer.inputs))
+                    Some(gradient.exact_times(&self.matrix(adapter.down, layer.inputs), layer.inputs))
                 }
                 _ => None,
             };
@@ -191,7 +191,7 @@ impl Pass<'_> {
         outcome: &mut Outcome,
     ) -> Result<Option<Integers>, TrainError> {
         if let (Some(factors), Some(delta)) = (layer.update, layout.delta) {
-            let sums = gradient.transposed_times(&state.input, state.input.columns);
+            let sums = gradient.exact_transposed_times(&state.input, state.input.columns);
             outcome.gradients.push(Gradient { parameter: layout.weight, delta, factors, sums });
         }
         let (Some(settings), Some(adapter), Some(reduced)) = (&layer.adapter, layout.adapter, &state.reduced)
@@ -199,7 +199,7 @@ impl Pass<'_> {
             return Ok(None);
         };
         let AdapterSettings { rank, reduced_gradient_shift, .. } = *settings;
-        let sums = gradient.times(&self.matrix(adapter.up, rank), rank);
+        let sums = gradient.exact_times(&self.matrix(adapter.up, rank), rank);
         let reduced_gradient =
             self.round(adapter.reduced_gradient, &sums, Divisor::to_nearest(reduced_gradient_shift))?;
         outcome.keep(adapter.reduced, reduced);
@@ -208,13 +208,13 @@ impl Pass<'_> {
             parameter: adapter.down,
             delta: adapter.down_delta,
             factors: settings.down,
-            sums: reduced_gradient.transposed_times(&state.input, layer.inputs),
+            sums: reduced_gradient.exact_transposed_times(&state.input, layer.inputs),
         });
         outcome.gradients.push(Gradient {
             parameter: adapter.up,
             delta: adapter.up_delta,
             factors: settings.up,
-            sums: gradient.transposed_times(reduced, rank),
+            sums: gradient.exact_transposed_times(reduced, rank),
         });
         Ok(Some(reduced_gradient))
     }

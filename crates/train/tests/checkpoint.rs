@@ -113,7 +113,7 @@ fn steps_of_a_float_trainer_are_prepared_with_a_small_tolerance() {
         assert_eq!(config.update.kind == UpdateKind::Lora, is_lora);
         assert_eq!(residuals.len(), if is_lora { 4 } else { 2 });
         assert!(share < 0.2, "{text}: {share}");
-        assert!(config.tolerance.bits.is_some_and(|bits| bits <= 5), "{text}: {:?}", config.tolerance);
+        assert!(config.tolerance.bits.is_some_and(|bits| bits <= 5.0), "{text}: {:?}", config.tolerance);
     }
 }
 

@@ -63,17 +63,14 @@ pub struct NextSteps {
 }
 
 impl RunProver<'_> {
-    /// The blinds before the first step: those of the model, and zero for what the first step takes over.
+    /// The blinds before the first step: those of the model; zero for what the first step takes over, unless it was registered.
     pub fn begin(&self, state: &RunState) -> RunBlinds {
-        let parameters = model_blinds(self.run.model, self.model_secret);
-        RunBlinds {
-            parameters: parameters.iter().map(|matrix| matrix.joined()).collect(),
-            carried: state
-                .carried
-                .iter()
-                .map(|points| Zeroizing::new(vec![Scalar::zero(); points.len()]))
-                .collect(),
-        }
+        let mut parameters: Vec<Zeroizing<Vec<Scalar>>> =
+            model_blinds(self.run.model, self.model_secret).iter().map(|matrix| matrix.joined()).collect();
+        let registered = parameters.split_off(state.parameters.len());
+        let zeros = state.carried.iter().map(|points| Zeroizing::new(vec![Scalar::zero(); points.len()]));
+        let carried = if registered.is_empty() { zeros.collect() } else { registered };
+        RunBlinds { parameters, carried }
     }
 
     /// Proves the next steps, one for each batch, and verifies the proof.

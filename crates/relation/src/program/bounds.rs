@@ -329,8 +329,10 @@ impl Bounds<'_> {
 
     fn of_source(&self, source: Source) -> Option<u128> {
         match source {
-            Source::Committed(TensorId(id)) | Source::Before(TensorId(id)) => {
-                self.tensors.get(id).copied().flatten()
+            Source::Committed(TensorId(id)) => self.tensors.get(id).copied().flatten(),
+            // What is carried into the first step may be registered like a parameter.
+            Source::Before(TensorId(id)) => {
+                self.tensors.get(id).copied().flatten().map(|bound| bound.max(PARAMETER_BOUND))
             }
             Source::Samples { .. } => Some(SAMPLE_BOUND),
             Source::Parameter(id) => {

@@ -7,7 +7,7 @@
 //! layers = [64, 32, 10]     # inputs, hidden layers, outputs
 //!
 //! [loss]
-//! kind = "cross-entropy"    # or "mean-squared-error"
+//! kind = "cross-entropy"    # or "mean-squared-error", or "mse"
 //!
 //! [update]
 //! kind = "sgd"              # or "lora", with rank and alpha; or "auto", for two checkpoints
@@ -99,7 +99,8 @@ pub struct LossConfig {
 pub enum LossKind {
     /// Softmax, then the negative logarithm of the target's probability; the mean over samples.
     CrossEntropy,
-    /// The mean square of `output - target`, over samples and outputs.
+    /// The mean square of `output - target`, over samples and outputs; `mse` for short.
+    #[serde(alias = "mse")]
     MeanSquaredError,
 }
 
@@ -180,13 +181,13 @@ pub struct FixedPointConfig {
 }
 
 /// How far an update may be from the exact one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToleranceConfig {
-    /// The residual of an update spans about `2^bits` units of a weight: 0 is exact rounding, at most 15. If it is not given, our own
-    /// trainer's steps are exact, and for two checkpoints the smallest is found.
+    /// The residual of an update spans about `2^bits` units of a weight: 0 is exact rounding, at most 15; fractions are fine. If it
+    /// is not given, our own trainer's steps are exact, and for two checkpoints the smallest is found.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bits: Option<u32>,
+    pub bits: Option<f64>,
 }
 
 /// Why a configuration is refused.
@@ -300,8 +301,8 @@ impl TrainingConfig {
             require((0.0..1.0).contains(&value), field, "a number from 0 to below 1", value)?;
         }
         self.check_adapter()?;
-        let bits = self.tolerance.bits.unwrap_or(0);
-        require(bits <= 15, "tolerance.bits", "0 to 15", bits)
+        let bits = self.tolerance.bits.unwrap_or(0.0);
+        require((0.0..=15.0).contains(&bits), "tolerance.bits", "0 to 15", bits)
     }
 
     fn check_adapter(&self) -> Result<(), ConfigError> {

@@ -11,7 +11,7 @@
 //!
 //! An update is `p dW = -(c G^T A - m dW_before + w W)` up to a residual. `c / p` is the learning rate; its precision is that
 //! of the integer c, which is larger the fewer fraction bits G and A have. `p` is `2^16` for exact rounding, and about
-//! `2^(16 - bits)` with a tolerance, chosen so that `c / p` is near the wanted rate. Probabilities have the most bits, from 11
+//! `2^(16 - bits)`, up to a quarter less, with a tolerance, chosen so that `c / p` is near the wanted rate. Probabilities have the most bits, from 11
 //! down to 7, with which every c is at least 16 (4 with a tolerance), hidden layers' gradients have at most 13 bits and those by
 //! LoRA's products at most 12.
 
@@ -28,7 +28,10 @@ const MAX_BITS: u32 = 24;
 const WORD_BITS: u32 = 16;
 /// Relative error of a learning rate or momentum that is accepted.
 const FACTOR_ERROR: f64 = 0.03;
-/// Relative error of a weight decay that is accepted: `learning_rate weight_decay` is a small multiple of `2^-16`.
+/// Relative error of a learning rate that is good enough where there is a choice.
+const DELTA_ERROR: f64 = 0.0001;
+/// Relative error of a weight decay that is accepted: `learning_rate weight_decay` is a small multiple of `1 / p`. With a tolerance the
+/// nearest multiple is taken, even 0: what decay is left over is less than the tolerance, or the step does not keep it.
 const DECAY_ERROR: f64 = 0.1;
 
 impl Settings {
@@ -179,16 +182,18 @@ impl Updates<'_> {
         scaling: f64,
     ) -> Result<UpdateFactors, ConfigError> {
         let update = &self.config.update;
-        let tolerance = self.config.tolerance.bits.unwrap_or(0);
+        let tolerance = self.config.tolerance.bits.unwrap_or(0.0);
         let unit = self.mean * scaling * power(i64::from(bits) - i64::from(product_bits));
         let ratio = update.learning_rate * unit;
-        let largest = 1i64 << (WORD_BITS - tolerance);
-        // With a tolerance, the factor of dW is free within a quarter: the one that states the learning rate best.
-        let smallest = if tolerance == 0 { largest } else { largest - largest / 4 };
+        let largest = f64::exp2(f64::from(WORD_BITS) - tolerance).floor() as i64;
+        // With a tolerance, the factor of dW is free within a quarter: the largest one that states the learning rate well, or else
+        // the one that states it best.
+        let smallest = if tolerance == 0.0 { largest } else { largest - largest / 4 };
         let error = |delta: i64| ((ratio * delta as f64).round() / (ratio * delta as f64) - 1.0).abs();
-        let delta = (smallest..=largest)
-            .rev()
-            .min_by(|left, right| error(*left).total_cmp(&error(*right)))
+        let candidates = || (smallest..=largest).rev();
+        let delta = candidates()
+            .find(|delta| error(*delta) <= DELTA_ERROR)
+            .or_else(|| candidates().min_by(|left, right| error(*left).total_cmp(&error(*right))))
             .unwrap_or(largest);
         let factor = |field: &'static str, wanted: f64, ratio: f64, limit: f64| {
             let exact = ratio * delta as f64;
@@ -207,7 +212,7 @@ impl Updates<'_> {
                 "update.weight_decay",
                 update.weight_decay,
                 update.learning_rate * update.weight_decay,
-                DECAY_ERROR,
+                if tolerance == 0.0 { DECAY_ERROR } else { f64::INFINITY },
             )?,
             residual_bits: WORD_BITS,
         })

@@ -17,6 +17,7 @@ use super::layout::Selection;
 use super::{TrainingInvalid, TrainingProof};
 use crate::rows::data::PinnedData;
 use crate::rows::model::PinnedModel;
+use crate::rows::pieces::Pieces;
 
 /// Begins what the digest of a statement is taken over.
 const STATEMENT: &[u8] = b"lorica training statement 1\n";
@@ -79,6 +80,20 @@ pub enum RunInvalid {
     },
 }
 
+/// What the first step takes over from a step before it, as matrices that a model may register behind its weights: with momentum,
+/// the last change of every weight, named `momentum.` and the weights' name.
+pub fn carried_matrices(settings: &Settings) -> Result<Vec<WeightMatrix>, RunInvalid> {
+    let program = settings.program(1, 0)?.program;
+    let weights = settings.weights();
+    let moved_by = |id| {
+        let place = program.parameters.iter().position(|parameter| parameter.moved_by == Some(id))?;
+        let mut matrix = weights.get(place)?.clone();
+        matrix.name.insert_str(0, "momentum.");
+        Some(matrix)
+    };
+    Ok(program.carried().into_iter().filter_map(moved_by).collect())
+}
+
 /// Where a run stands after the proofs verified so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunState {
@@ -113,10 +128,15 @@ impl Run<'_> {
         count("the data set", "row length", self.settings.sample_width(), data.row_length())?;
         bits("the data set", "inputs.fraction_bits", self.settings.input_bits, data.inputs.fraction_bits)?;
         bits("the data set", "targets.fraction_bits", self.settings.target_bits, data.targets.fraction_bits)?;
-        let weights = self.settings.weights();
+        let mut expected_matrices = self.settings.weights();
         let matrices = &self.model.manifest().matrices;
-        count("the model", "number of matrices", weights.len(), matrices.len())?;
-        for (WeightMatrix { name, shape, bits: expected, .. }, matrix) in weights.iter().zip(matrices) {
+        if matrices.len() > expected_matrices.len() {
+            expected_matrices.extend(carried_matrices(self.settings)?);
+        }
+        count("the model", "number of matrices", expected_matrices.len(), matrices.len())?;
+        for (WeightMatrix { name, shape, bits: expected, .. }, matrix) in
+            expected_matrices.iter().zip(matrices)
+        {
             let what = |property: &str| format!("{property} of matrix `{name}`");
             compare("the model", "name of a matrix", name.clone(), matrix.name.to_string())?;
             compare("the model", &what("shape"), shape.to_string(), matrix.shape().to_string())?;
@@ -125,24 +145,26 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The state before the first step: the registered model, and nothing to take over but zeros.
+    /// The state before the first step: the registered model, and what the first step takes over, which is zero unless it was
+    /// registered with the model.
     pub fn begin(&self) -> Result<RunState, RunInvalid> {
         self.check()?;
-        let program = self.settings.program(1, 0)?.program;
         let encode = |points: &Vec<Point>| points.par_iter().map(|point| EncodedPoint::new(*point)).collect();
-        let zero = EncodedPoint::new(point::identity());
-        let carried = program.carried().into_iter().map(|id| {
-            let shape = program.tensors.get(id.0).map(|tensor| tensor.shape);
-            let pieces = shape
-                .and_then(|shape| crate::rows::pieces::Pieces::of(shape, self.model.manifest().row_length));
-            vec![zero; pieces.map_or(0, |pieces| pieces.count())]
-        });
-        Ok(RunState {
-            steps: 0,
-            parameters: self.model.matrices().iter().map(encode).collect(),
-            carried: carried.collect(),
-            last_proof: Digest::sha256(&[]),
-        })
+        let matrices = self.model.matrices();
+        let (parameters, registered) =
+            matrices.split_at_checked(self.settings.weights().len()).unwrap_or((matrices, &[]));
+        let carried = if registered.is_empty() {
+            let zero = EncodedPoint::new(point::identity());
+            let zeros = |matrix: WeightMatrix| {
+                let pieces = Pieces::of(matrix.shape, self.model.manifest().row_length);
+                vec![zero; pieces.map_or(0, |pieces| pieces.count())]
+            };
+            carried_matrices(self.settings)?.into_iter().map(zeros).collect()
+        } else {
+            registered.iter().map(encode).collect()
+        };
+        let parameters = parameters.iter().map(encode).collect();
+        Ok(RunState { steps: 0, parameters, carried, last_proof: Digest::sha256(&[]) })
     }
 
     /// The statement that the next steps of a run, one for each batch of rows of the data set, were made as configured.

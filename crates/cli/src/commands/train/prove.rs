@@ -70,7 +70,8 @@ struct ProofReport {
 struct Tolerance {
     /// The kind of update that was found: `sgd` or `lora`.
     kind: String,
-    bits: Option<u32>,
+    /// `tolerance.bits` of the configuration in the public folder.
+    bits: Option<f64>,
     /// The tolerance beside the update's size, over all matrices.
     share: f64,
     matrices: Vec<MatrixTolerance>,
@@ -297,7 +298,9 @@ fn prove_pair(before: &Path, args: &TrainProveArgs, console: &Console) -> Result
     write_samples(&folder.samples(), &data)?;
     let batches = [rows];
     let parameters = &chunk.witness.parameters;
-    let beginning = Beginning { settings: &settings, data: &registered, parameters, batches: &batches };
+    let carried = &chunk.witness.carried;
+    let beginning =
+        Beginning { settings: &settings, data: &registered, parameters, carried, batches: &batches };
     beginning.write(&folder, console)?;
     let state = State { steps: 0, parameters: parameters.clone(), carried: chunk.witness.carried.clone() };
     write_state(&folder.checkpoint(0), &settings, &state)?;

@@ -11,7 +11,7 @@ use lorica_prove::{
     rows::model::{Limbs, ModelRegistration},
     secret::AdapterSecret,
 };
-use lorica_relation::training::Settings;
+use lorica_relation::training::{Settings, WeightMatrix};
 use lorica_tensor::Digest;
 use lorica_train::{
     DataSet, FixedTrainer, Parameters, Score, Shuffled, initial_parameters,
@@ -19,9 +19,13 @@ use lorica_train::{
 };
 use lorica_verify::{
     rows::model::ManifestMatrix,
-    training::record::{BatchList, RUN_FORMAT, RunRecord, write_batches},
+    training::{
+        record::{BatchList, InvalidRun, RUN_FORMAT, RunRecord, write_batches},
+        run::carried_matrices,
+    },
 };
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::folder::{DataFolder, RegisteredBytes, RunFolder, copy_private, read_config, read_samples};
 use crate::{
@@ -77,20 +81,30 @@ pub(super) fn row_length(settings: &Settings) -> usize {
     (moved / 8).next_power_of_two().clamp(LEAST, MOST).max(widest.next_power_of_two())
 }
 
-/// Commits to the weights before the first step.
-pub(super) fn register_model(
+/// Commits to the weights before the first step, and to what it takes over from a step before it where that is not zero.
+fn register_model(
     settings: &Settings,
     parameters: &Parameters,
+    carried: &[Zeroizing<Vec<i16>>],
     console: &Console,
 ) -> Result<(RegisteredBytes, AdapterSecret), CliError> {
     let secret = own::fresh_secret()?;
     let row_length = row_length(settings);
     let (mut matrices, mut limbs) = (Vec::new(), Vec::new());
-    for (weights, values) in settings.weights().iter().zip(parameters) {
+    let mut add = |weights: &WeightMatrix, of: Limbs| {
         let name = weights.name.parse().map_err(|error| CliError::Usage(format!("{error}")))?;
         let (rows, columns) = (weights.shape.rows, weights.shape.columns);
         matrices.push(ManifestMatrix { name, rows, columns, fraction_bits: weights.bits });
-        limbs.push(Limbs::of(&weights.name, values)?);
+        limbs.push(of);
+        Ok::<_, CliError>(())
+    };
+    for (weights, values) in settings.weights().iter().zip(parameters) {
+        add(weights, Limbs::of(&weights.name, values)?)?;
+    }
+    if carried.iter().any(|values| values.iter().any(|value| *value != 0)) {
+        for (weights, values) in carried_matrices(settings).map_err(InvalidRun::from)?.iter().zip(carried) {
+            add(weights, Limbs::of(&weights.name, values)?)?;
+        }
     }
     let progress = console.progress("committing to the weights", Unit::Items);
     let registered = ModelRegistration {
@@ -110,13 +124,15 @@ pub(super) struct Beginning<'a> {
     pub(super) settings: &'a Settings,
     pub(super) data: &'a RegisteredBytes,
     pub(super) parameters: &'a Parameters,
+    /// The last changes before the first step, for momentum.
+    pub(super) carried: &'a [Zeroizing<Vec<i16>>],
     pub(super) batches: &'a [Vec<usize>],
 }
 
 impl Beginning<'_> {
     /// Writes the public folder and the secret; returns the record.
     pub(super) fn write(&self, folder: &RunFolder, console: &Console) -> Result<RunRecord, CliError> {
-        let (model, secret) = register_model(self.settings, self.parameters, console)?;
+        let (model, secret) = register_model(self.settings, self.parameters, self.carried, console)?;
         super::folder::write_secret(&folder.secret(), &secret)?;
         let path = folder.public().join("batches.bin");
         let large = || CliError::Usage("a run uses rows of a data set below 2^32".to_owned());
@@ -166,8 +182,13 @@ pub(super) fn run(args: &TrainRunArgs, console: &Console) -> Result<TrainRunRepo
     folder.write_config(&config)?;
     copy_private(&data_folder.samples(), &folder.samples())?;
     copy_private(&data_folder.secret(), &folder.data_secret())?;
-    let beginning =
-        Beginning { settings: &settings, data: &registered, parameters: &parameters, batches: &batches };
+    let beginning = Beginning {
+        settings: &settings,
+        data: &registered,
+        parameters: &parameters,
+        carried: &[],
+        batches: &batches,
+    };
     let record = beginning.write(&folder, console)?;
     let before = scores(&trainer, &data, train_rows)?;
     write_state(&folder.checkpoint(0), &settings, &trainer.state())?;
