@@ -12,7 +12,7 @@
 //! | [`schedule`] | the order of messages and challenges, as types |
 //! | this one | the bytes of a proof, and the verifier |
 //!
-//! The argument is `docs/spec/training.md`; step numbers are those of that page.
+//! The argument is `docs/spec/tensor-programs.md`; step numbers are those of that page.
 
 pub mod context;
 pub mod forms;
