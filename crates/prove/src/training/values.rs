@@ -157,13 +157,16 @@ pub struct IntegerValues<'a> {
 }
 
 impl<'a> IntegerValues<'a> {
-    /// Evaluates the parameters of every step. Nothing is checked yet but sizes; the leaves are when they are asked for.
+    /// Evaluates the parameters of every step, and checks what has to be zero; leaves are checked when they are asked for.
     pub fn new(context: &'a Context, witness: &'a Witness) -> Result<Self, ValuesError> {
         let mut evaluation = Evaluation::new(context.program(), witness)?;
         let mut steps = Vec::with_capacity(context.program().steps);
         for step in 0..context.program().steps {
             if step > 0 {
                 evaluation.advance()?;
+            }
+            for check in context.zeros() {
+                evaluation.checked(check, context.exponentials.as_deref())?;
             }
             steps.push(evaluation.clone());
         }

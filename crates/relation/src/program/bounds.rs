@@ -236,6 +236,13 @@ impl Program {
                 what: "a factor of a product is a product",
             }),
             Value::Product(product) => [&product.left, &product.right].into_iter().try_for_each(|operand| {
+                let lengths = [operand.shape.rows, operand.shape.columns, operand.terms.len()];
+                for (found, limit) in lengths.into_iter().zip([MAX_AXIS, MAX_AXIS, MAX_PARTS]) {
+                    if found == 0 || found > limit {
+                        let what = format!("rows, columns or terms of a factor in `{}`", check.name);
+                        return Err(ProgramError::Size { what, found, limit });
+                    }
+                }
                 operand.terms.iter().try_for_each(|term| {
                     self.validate_value(check, &term.value, true)?;
                     self.validate_inside(check, operand, &term.value)
@@ -254,7 +261,7 @@ impl Program {
             Value::Product(_) => return Ok(()),
         };
         let expected = operand.shape;
-        if found.rows <= expected.rows && found.columns <= expected.columns && expected.rows <= MAX_AXIS {
+        if found.rows <= expected.rows && found.columns <= expected.columns {
             return Ok(());
         }
         Err(ProgramError::Shape { check: check.name.clone(), what: "a term of a factor", expected, found })

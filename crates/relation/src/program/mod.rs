@@ -276,8 +276,11 @@ impl Program {
                 carried.push(*id);
             }
         };
-        for term in self.checks.iter().flat_map(|check| &check.terms) {
-            term.value.sources().iter().for_each(&mut add);
+        for check in &self.checks {
+            check.terms.iter().for_each(|term| term.value.sources().iter().for_each(&mut add));
+            if let Rule::Exponential { result } = &check.rule {
+                add(result);
+            }
         }
         carried.sort();
         carried

@@ -151,7 +151,8 @@ impl Context {
         for (lane, shape) in self.leaves.lookups() {
             for tree in shape.trees() {
                 let point = vec![Scalar::from(0u8); tree.depth()];
-                for form in self.leaves.forms(lane, tree, &point, |check| self.check_shape(check)) {
+                let forms = self.leaves.forms(lane, tree, &point, |check| self.check_shape(check));
+                for form in forms.into_iter().flatten() {
                     terms.extend(self.program().checks.get(form.check).iter().flat_map(|check| &check.terms));
                 }
             }
