@@ -45,11 +45,11 @@ pub(crate) enum IdentifyCommand {
 /// How sure the answer must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ModeChoice {
-    /// Error rate 2.5 %, 26 queries at the least
+    /// Error rate 2.5 %, 25 queries at the least for SAME
     Quick,
-    /// Error rate 1 %, about 50 queries at the least
+    /// Error rate 1 %, 50 queries at the least for SAME
     Audit,
-    /// Error rate 0.1 %, about 150 queries at the least
+    /// Error rate 0.1 %, 145 queries at the least for SAME
     Extended,
 }
 
