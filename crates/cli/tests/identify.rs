@@ -57,6 +57,13 @@ fn the_same_weights_in_another_number_type_are_same_and_the_bundle_proves_it() {
     let checks = report["structure"].as_array().unwrap();
     let digest = checks.iter().find(|check| check["name"] == "weights-digest").unwrap();
     assert_eq!(digest["details"]["outcome"], "different");
+    // One object has one digest, wherever the evidence names it.
+    let transcript = fs::read_to_string(out.join("evidence.ndjson")).unwrap();
+    let first: Value = serde_json::from_str(transcript.lines().next().unwrap()).unwrap();
+    let header = &first["record"]["header"];
+    let named = |side: &Value| side["details"]["weights-digest"].as_str().unwrap().to_owned();
+    let both = format!("{} and {}", named(&header["reference"]), named(&header["candidates"][0]));
+    assert_eq!(digest["finding"], both);
 
     // The key of the challenges is no secret any more, and lies nowhere else.
     assert!(!out.join("challenge-key.secret").exists());
