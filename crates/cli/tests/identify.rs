@@ -218,6 +218,52 @@ fn a_recording_stands_in_for_the_reference_and_is_used_up() {
 }
 
 #[test]
+fn a_family_of_prompts_is_added_by_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let families = folder.path().join("families");
+    fs::create_dir(&families).unwrap();
+    let builtin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../identity/families");
+    for file in fs::read_dir(builtin).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), families.join(file.file_name())).unwrap();
+    }
+    let chess = serde_json::json!({
+        "format": "lorica-family-1",
+        "name": "chess",
+        "about": "Games, as a coach speaks of them.",
+        "templates": ["In round {round} the {player} answered with a quiet move and the {player.other} attacked on move {move}"],
+        "lists": {"player": ["junior champion", "visiting master", "school teacher"]},
+        "numbers": {"round": {"from": 1, "to": 40}, "move": {"from": 4, "to": 60}}
+    });
+    fs::write(families.join("chess.json"), chess.to_string()).unwrap();
+    let out = folder.path().join("out");
+    let report = lorica(args![
+        "identify",
+        "--reference",
+        gpt2(),
+        "--candidate",
+        gpt2(),
+        "--mode",
+        "quick",
+        "--families",
+        &families,
+        "--out",
+        &out,
+        "--json"
+    ])
+    .code(0)
+    .json();
+    assert_eq!(report["rule"]["families"].as_array().unwrap().len(), 6);
+    // Rounds of six: four of them are too few for SAME, and each family was asked as often as the others.
+    assert_eq!(only(&report)["queries"], 30);
+    let transcript = fs::read_to_string(out.join("evidence.ndjson")).unwrap();
+    assert_eq!(transcript.matches("\"family\":\"chess\"").count(), 5);
+    // The file is part of the evidence, so whoever checks it needs no other.
+    assert!(out.join("families/chess.json").exists());
+    lorica(args!["verify", "--bundle", &out]).code(0);
+}
+
+#[test]
 fn other_tokenizers_are_compared_by_text_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let cut = common::identity::derived(
