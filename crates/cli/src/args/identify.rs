@@ -274,6 +274,10 @@ pub(crate) struct RobustnessArgs {
     /// Seed of the keys, to repeat a measurement [default: new keys]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// Challenges on which the distance of each server that tells log-probabilities is measured, beside the runs: what
+    /// a right answer is [0: none]
+    #[arg(long, default_value = "100", value_name = "N")]
+    pub(crate) measured_on: u32,
     /// Only behaviours whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,

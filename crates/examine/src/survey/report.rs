@@ -6,7 +6,8 @@ use lorica_identity::{Decision, DifferentBy, Plan, Rate};
 use lorica_zoo::Relation;
 use serde::{Deserialize, Serialize};
 
-use super::{Allowed, Run, Survey, SurveyOptions};
+use super::{Run, Survey, SurveyOptions};
+use crate::measured::Allowed;
 
 /// A mean distance from which a pair counts as clearly different: more than twice delta* of every mode but quick.
 const CLEARLY: f64 = 0.25;
