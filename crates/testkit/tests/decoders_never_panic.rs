@@ -45,6 +45,7 @@ every_decoder! {
     data_manifest: DATA_MANIFEST,
     model_manifest: MODEL_MANIFEST,
     joint_proof: JOINT_PROOF,
+    training_proof: TRAINING_PROOF,
     transcript_header: TRANSCRIPT_HEADER,
     transcript_shard: TRANSCRIPT_SHARD,
     transcript_log: TRANSCRIPT_LOG,
