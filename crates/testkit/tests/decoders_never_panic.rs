@@ -46,6 +46,8 @@ every_decoder! {
     model_manifest: MODEL_MANIFEST,
     joint_proof: JOINT_PROOF,
     training_proof: TRAINING_PROOF,
+    run_record: RUN_RECORD,
+    run_batches: RUN_BATCHES,
     transcript_header: TRANSCRIPT_HEADER,
     transcript_shard: TRANSCRIPT_SHARD,
     transcript_log: TRANSCRIPT_LOG,
