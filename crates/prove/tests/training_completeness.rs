@@ -1,5 +1,7 @@
 //! Completeness of training proofs: true statements of many shapes, in both modes, are accepted; and the bytes are canonical.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use lorica_argument::opening::OpeningMode;
 use lorica_testkit::training::{SmallProgram, TrainingFixture};
 use lorica_verify::training::TrainingProof;
