@@ -94,6 +94,13 @@ impl Context {
         count("samples of all steps", program.steps.saturating_mul(program.samples.per_step), places.len())?;
         let outside = places.iter().filter(|place| **place >= selected.len()).count();
         count("samples that were not selected", 0, outside)?;
+        // Each row once, in order, and used: then the rows of all steps say everything about the selection.
+        let unordered =
+            selected.windows(2).filter(|pair| matches!(pair, [first, second] if first >= second)).count();
+        count("selected rows out of order", 0, unordered)?;
+        let mut used = vec![false; selected.len()];
+        places.iter().for_each(|place| used.iter_mut().skip(*place).take(1).for_each(|used| *used = true));
+        count("selected rows that no step uses", 0, used.iter().filter(|used| !**used).count())?;
         let Start { parameters, carried, samples } = &statement.start;
         count("commitments to samples", selected.len(), samples.len())?;
         count("parameters with commitments", program.parameters.len(), parameters.len())?;
