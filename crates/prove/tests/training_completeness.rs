@@ -128,3 +128,30 @@ fn terms_smaller_than_their_check_by_whole_blocks() {
         assert_eq!(read.err(), None, "{rows} x {columns}");
     }
 }
+
+/// No lookup, and no product either: one tensor that is known to be zero.
+#[test]
+fn a_program_without_lookups() {
+    let shape = Shape { rows: 2, columns: 3 };
+    let terms = vec![Term::source(1, Source::Committed(TensorId(0)))];
+    let program = Program {
+        steps: 2,
+        steps_before: 0,
+        tensors: vec![CommittedTensor { name: "nothing".to_owned(), shape }],
+        parameters: vec![Parameter { name: "w".to_owned(), shape, moved_by: Some(TensorId(0)) }],
+        samples: Samples { per_step: 1, width: 1 },
+        exponential: None,
+        checks: vec![Check { name: "zero".to_owned(), shape, offset: 0, terms, rule: Rule::Zero }],
+    };
+    let witness = Witness {
+        tensors: vec![Zeroizing::new(vec![0; 12])],
+        parameters: vec![Zeroizing::new((0..6).collect())],
+        samples: Zeroizing::new(vec![1, 1]),
+        carried: Vec::new(),
+    };
+    let fixture = TrainingFixture::new(program, witness, &[0, 0], 64);
+    for mode in [OpeningMode::Fast, OpeningMode::Compact] {
+        let bytes = fixture.prove(mode, None).unwrap().proof.to_bytes();
+        TrainingProof::verify_bytes(&bytes, &fixture.context, &fixture.generators).unwrap();
+    }
+}

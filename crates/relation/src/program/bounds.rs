@@ -238,6 +238,15 @@ impl Program {
                 what: "a factor of a product is a product",
             }),
             Value::Product(product) => [&product.left, &product.right].into_iter().try_for_each(|operand| {
+                let Shape { rows, columns } = operand.shape;
+                let sizes = [("rows", rows, MAX_AXIS), ("columns", columns, MAX_AXIS)];
+                let terms = ("terms", operand.terms.len(), MAX_PARTS);
+                for (what, found, limit) in sizes.into_iter().chain([terms]) {
+                    if !(1..=limit).contains(&found) {
+                        let what = format!("{what} of a factor in `{}`", check.name);
+                        return Err(ProgramError::Size { what, found, limit });
+                    }
+                }
                 operand.terms.iter().try_for_each(|term| {
                     self.validate_value(check, &term.value, true)?;
                     self.validate_inside(check, operand, &term.value)
@@ -256,7 +265,7 @@ impl Program {
             Value::Product(_) => return Ok(()),
         };
         let expected = operand.shape;
-        if found.rows <= expected.rows && found.columns <= expected.columns && expected.rows <= MAX_AXIS {
+        if found.rows <= expected.rows && found.columns <= expected.columns {
             return Ok(());
         }
         Err(ProgramError::Shape { check: check.name.clone(), what: "a term of a factor", expected, found })
@@ -518,6 +527,22 @@ mod tests {
         assert!(matches!(
             program(&["x"], vec![word(0, 0), nested]).validate(),
             Err(ProgramError::Form { .. })
+        ));
+        // A factor without terms or without entries, and samples of no columns.
+        let empty = Operand { terms: Vec::new(), ..operand(3) };
+        let nothing = Operand { shape: Shape { rows: 0, columns: 3 }, ..empty.clone() };
+        let wide = Operand { shape: Shape { rows: 2, columns: MAX_AXIS + 1 }, ..operand(3) };
+        for factor in [empty, nothing, wide] {
+            let product = check(Rule::Zero, 0, vec![Term::product(1, operand(3), factor)]);
+            assert!(matches!(
+                program(&["x"], vec![word(0, 0), product]).validate(),
+                Err(ProgramError::Size { .. })
+            ));
+        }
+        let samples = check(Rule::Zero, 0, vec![Term::source(1, Source::Samples { first: 0, columns: 0 })]);
+        assert!(matches!(
+            program(&["x"], vec![word(0, 0), samples]).validate(),
+            Err(ProgramError::Source { .. })
         ));
         let mut none = program(&["x"], vec![word(0, 0)]);
         none.steps = 0;
