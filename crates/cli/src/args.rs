@@ -4,6 +4,7 @@ pub(crate) mod identify;
 mod parse;
 pub(crate) mod tensor;
 pub(crate) mod train;
+pub(crate) mod training;
 
 use std::{
     net::SocketAddr,
@@ -99,7 +100,7 @@ pub(crate) enum Command {
     Identify(Box<identify::IdentifyArgs>),
     /// Train and derive small models with known relations, to try `identify` on
     Zoo(ZooArgs),
-    /// Keep and check the record of a training run
+    /// Train, prove training steps and verify such proofs; keep and check the record of a run
     #[command(subcommand)]
     Train(train::TrainCommand),
     /// Commit to tensors for tools outside, and check such commitments

@@ -135,6 +135,23 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Zoo(#[from] lorica_zoo::ZooError),
     #[error(transparent)]
+    Train(#[from] lorica_train::TrainError),
+    #[error(transparent)]
+    TrainingTable(#[from] lorica_train::TableError),
+    #[error(transparent)]
+    ModelFile(#[from] lorica_train::ModelFileError),
+    /// Two checkpoints and a batch that make no provable step.
+    #[error(transparent)]
+    Step(#[from] lorica_train::CheckpointError),
+    #[error(transparent)]
+    RowsRegistration(#[from] lorica_prove::rows::RowsRegistrationError),
+    #[error(transparent)]
+    RunProof(#[from] lorica_prove::training::run::RunProofError),
+    #[error(transparent)]
+    TrainingRecord(#[from] lorica_verify::training::record::RecordError),
+    #[error(transparent)]
+    InvalidRun(#[from] lorica_verify::training::record::InvalidRun),
+    #[error(transparent)]
     Key(#[from] lorica_provenance::KeyFileError),
     #[error(transparent)]
     LogWrite(#[from] lorica_provenance::WriteError),
@@ -167,6 +184,8 @@ impl CliError {
             // What is no manifest at all was not checked against anything.
             Self::Registered(RegisteredError::Manifest(_)) => Exit::Failed,
             Self::Registered(_) | Self::RegistrationInvalid(_) | Self::NotOpened(_) => Exit::No,
+            Self::Step(error) if error.is_no() => Exit::No,
+            Self::InvalidRun(_) => Exit::No,
             Self::LogWrite(WriteError::Changed { .. }) | Self::NotProven { .. } => Exit::No,
             Self::LogRead(error) | Self::LogWrite(WriteError::Read(error)) => match error {
                 // Signed by nobody, or by somebody else.

@@ -72,3 +72,10 @@ impl DataSet {
         Ok(rows)
     }
 }
+
+// Data may be private: a stray `{:?}` must not print them.
+impl std::fmt::Debug for DataSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DataSet({} rows of {} inputs and {} targets)", self.len(), self.inputs, self.targets)
+    }
+}

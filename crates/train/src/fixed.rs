@@ -29,6 +29,18 @@ pub struct FixedTrainer {
     steps: u64,
 }
 
+/// Where a run is.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// Steps since the weights were made.
+    pub steps: u64,
+    /// The weights, in the order of the program's parameters.
+    pub parameters: Parameters,
+    /// The changes of the last step for the tensors that steps carry over, in their order; zero before the first step, none
+    /// without momentum.
+    pub carried: Vec<Zeroizing<Vec<i16>>>,
+}
+
 /// Consecutive steps, ready to be proven.
 pub struct Chunk {
     /// The program of these steps and what its tensors are.
@@ -43,15 +55,33 @@ impl FixedTrainer {
     /// # Errors
     /// Parameters of other sizes than the settings ask for.
     pub fn new(settings: Settings, parameters: Parameters) -> Result<Self, TrainError> {
-        let TrainingProgram { program, layout } = settings.program(1, 0)?;
+        let program = settings.program(1, 0)?.program;
+        let zeros = |id: TensorId| {
+            let entries = program.tensors.get(id.0).map_or(0, |tensor| tensor.shape.entries());
+            Zeroizing::new(vec![0; entries])
+        };
+        let carried = program.carried().into_iter().map(zeros).collect();
+        Self::resume(settings, State { steps: 0, parameters, carried })
+    }
+
+    /// A trainer that goes on from where a run is.
+    ///
+    /// # Errors
+    /// Matrices of other sizes than the settings ask for.
+    pub fn resume(settings: Settings, state: State) -> Result<Self, TrainError> {
+        let TrainingProgram { program, layout } = settings.program(1, state.steps)?;
+        let State { steps, parameters, carried } = state;
         size("matrices of weights", program.parameters.len(), parameters.len())?;
         for (parameter, values) in program.parameters.iter().zip(&parameters) {
             size(&parameter.name, parameter.shape.entries(), values.len())?;
         }
-        let zeros = |id: &TensorId| {
-            let entries = program.tensors.get(id.0).map_or(0, |tensor| tensor.shape.entries());
-            (*id, Zeroizing::new(vec![0; entries]))
-        };
+        let ids = program.carried();
+        size("matrices of the last step's changes", ids.len(), carried.len())?;
+        for (id, values) in ids.iter().zip(&carried) {
+            let tensor = program.tensors.get(id.0);
+            let (name, entries) = tensor.map_or(("", 0), |tensor| (&tensor.name, tensor.shape.entries()));
+            size(name, entries, values.len())?;
+        }
         let shapes =
             program.parameters.iter().map(|parameter| (parameter.name.clone(), parameter.shape.columns));
         Ok(Self {
@@ -59,11 +89,17 @@ impl FixedTrainer {
             names: program.tensors.iter().map(|tensor| tensor.name.clone()).collect(),
             shapes: shapes.collect(),
             exponentials: program.exponential.as_ref().map(ExponentialTable::entries).unwrap_or_default(),
-            carried: program.carried().iter().map(zeros).collect(),
+            carried: ids.into_iter().zip(carried).collect(),
             parameters,
-            steps: 0,
+            steps,
             settings,
         })
+    }
+
+    /// Where the run is.
+    pub fn state(&self) -> State {
+        let carried = self.carried.iter().map(|(_, values)| values.clone()).collect();
+        State { steps: self.steps, parameters: self.parameters.clone(), carried }
     }
 
     /// The settings.
@@ -118,11 +154,17 @@ impl FixedTrainer {
         Ok(Chunk { program, witness })
     }
 
+    /// The committed tensors of a step but the changes of weights, and the gradients.
+    pub(crate) fn gradients(&self, samples: &[i16]) -> Result<(Vec<Committed>, Vec<Gradient>), TrainError> {
+        size("entries of a batch", self.settings.batch * self.settings.sample_width(), samples.len())?;
+        let Outcome { tensors, gradients } = self.pass().run(samples)?;
+        Ok((tensors, gradients))
+    }
+
     /// Makes a step with the samples of one batch; the committed tensors of the step.
     fn step(&mut self, samples: &[i16]) -> Result<Vec<Committed>, TrainError> {
-        size("entries of a batch", self.settings.batch * self.settings.sample_width(), samples.len())?;
+        let (mut tensors, gradients) = self.gradients(samples)?;
         let pass = self.pass();
-        let Outcome { mut tensors, gradients } = pass.run(samples)?;
         let mut moved = Vec::new();
         for gradient in gradients {
             let exact = self.exact(&gradient);
@@ -209,4 +251,18 @@ fn size(what: &str, expected: usize, found: usize) -> Result<(), TrainError> {
         return Ok(());
     }
     Err(TrainError::Size { what: what.to_owned(), expected, found })
+}
+
+// Weights and data are private: a stray `{:?}` must not print them.
+impl std::fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let program = &self.program.program;
+        write!(f, "Chunk({} steps after {})", program.steps, program.steps_before)
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "State({} matrices after {} steps)", self.parameters.len(), self.steps)
+    }
 }

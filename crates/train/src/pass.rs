@@ -5,7 +5,7 @@
 
 use lorica_relation::{
     program::{ParameterId, TensorId, exponential::ExponentialTable},
-    training::{AdapterSettings, LayerLayout, LayerSettings, Layout, Loss, Settings, UpdateFactors},
+    training::{AdapterSettings, Divisor, LayerLayout, LayerSettings, Layout, Loss, Settings, UpdateFactors},
 };
 use zeroize::Zeroizing;
 
@@ -62,7 +62,7 @@ impl Pass<'_> {
     fn matrix(&self, id: ParameterId, columns: usize) -> Integers {
         self.parameters
             .get(id.0)
-            .map_or_else(Integers::default, |values| Integers::of_parameter(columns, values))
+            .map_or_else(Integers::default, |values| Matrix { columns, values: values.clone() })
     }
 
     fn weight(&self, layer: &LayerSettings, layout: &LayerLayout) -> Integers {
@@ -74,11 +74,10 @@ impl Pass<'_> {
     }
 
     /// Rounds sums and keeps them, as the values of a tensor.
-    fn round(&self, id: TensorId, sums: &Sums, shift: u32) -> Result<Integers, TrainError> {
-        let half = 1i64 << (shift - 1);
+    fn round(&self, id: TensorId, sums: &Sums, divisor: Divisor) -> Result<Integers, TrainError> {
         let mut values = Vec::with_capacity(sums.values.len());
         for (index, sum) in sums.values.iter().enumerate() {
-            let value = (sum + half) >> shift;
+            let value = divisor.divide(*sum);
             values.push(i32::from(self.narrow(id, sums.columns, index, value)?));
         }
         Ok(Matrix::new(sums.columns, values))
@@ -117,18 +116,19 @@ impl Pass<'_> {
                     self.with_ones(layer, below.output.iter().map(|row| row.iter().map(|z| *z.max(&0))))
                 }
             };
-            let plain = input.times_transposed(&self.weight(layer, layout));
+            let plain = input.exact_times_transposed(&self.weight(layer, layout));
             let (mut reduced, mut product) = (None, None);
             if let (Some(settings), Some(adapter)) = (&layer.adapter, layout.adapter) {
                 let down = self.matrix(adapter.down, layer.inputs);
-                let sums = input.times_transposed(&down);
-                let rounded = self.round(adapter.reduced, &sums, settings.reduced_shift)?;
-                product = Some(rounded.times_transposed(&self.matrix(adapter.up, settings.rank)));
+                let sums = input.exact_times_transposed(&down);
+                let rounded =
+                    self.round(adapter.reduced, &sums, Divisor::to_nearest(settings.reduced_shift))?;
+                product = Some(rounded.exact_times_transposed(&self.matrix(adapter.up, settings.rank)));
                 reduced = Some(rounded);
             }
             let adapter = product.as_ref().map(|product| (layer.forward.adapter, product));
             let sums = plain.combine(layer.forward.plain, adapter);
-            let output = self.round(layout.output, &sums, layer.forward.shift)?;
+            let output = self.round(layout.output, &sums, layer.forward.divisor)?;
             states.push(LayerState { input, output, reduced });
         }
         Ok(states)
@@ -158,15 +158,15 @@ impl Pass<'_> {
             }
             let reduced_gradient = self.gradients(layer, layout, state, &gradient, &mut outcome)?;
             let (Some(rounding), Some(id)) = (layer.backward, layout.input_gradient) else { continue };
-            let plain = gradient.times(&self.weight(layer, layout), layer.inputs);
+            let plain = gradient.exact_times(&self.weight(layer, layout), layer.inputs);
             let product = match (&reduced_gradient, layout.adapter) {
                 (Some(gradient), Some(adapter)) => {
-                    Some(gradient.times(&self.matrix(adapter.down, layer.inputs), layer.inputs))
+                    Some(gradient.exact_times(&self.matrix(adapter.down, layer.inputs), layer.inputs))
                 }
                 _ => None,
             };
             let product = product.as_ref().map(|product| (rounding.adapter, product));
-            let backward = self.round(id, &plain.combine(rounding.plain, product), rounding.shift)?;
+            let backward = self.round(id, &plain.combine(rounding.plain, product), rounding.divisor)?;
             outcome.keep(id, &backward);
             gradient = backward;
             // Only where the outputs of the layer below are positive.
@@ -191,7 +191,7 @@ impl Pass<'_> {
         outcome: &mut Outcome,
     ) -> Result<Option<Integers>, TrainError> {
         if let (Some(factors), Some(delta)) = (layer.update, layout.delta) {
-            let sums = gradient.transposed_times(&state.input, state.input.columns);
+            let sums = gradient.exact_transposed_times(&state.input, state.input.columns);
             outcome.gradients.push(Gradient { parameter: layout.weight, delta, factors, sums });
         }
         let (Some(settings), Some(adapter), Some(reduced)) = (&layer.adapter, layout.adapter, &state.reduced)
@@ -199,21 +199,22 @@ impl Pass<'_> {
             return Ok(None);
         };
         let AdapterSettings { rank, reduced_gradient_shift, .. } = *settings;
-        let sums = gradient.times(&self.matrix(adapter.up, rank), rank);
-        let reduced_gradient = self.round(adapter.reduced_gradient, &sums, reduced_gradient_shift)?;
+        let sums = gradient.exact_times(&self.matrix(adapter.up, rank), rank);
+        let reduced_gradient =
+            self.round(adapter.reduced_gradient, &sums, Divisor::to_nearest(reduced_gradient_shift))?;
         outcome.keep(adapter.reduced, reduced);
         outcome.keep(adapter.reduced_gradient, &reduced_gradient);
         outcome.gradients.push(Gradient {
             parameter: adapter.down,
             delta: adapter.down_delta,
             factors: settings.down,
-            sums: reduced_gradient.transposed_times(&state.input, layer.inputs),
+            sums: reduced_gradient.exact_transposed_times(&state.input, layer.inputs),
         });
         outcome.gradients.push(Gradient {
             parameter: adapter.up,
             delta: adapter.up_delta,
             factors: settings.up,
-            sums: gradient.transposed_times(reduced, rank),
+            sums: gradient.exact_transposed_times(reduced, rank),
         });
         Ok(Some(reduced_gradient))
     }
@@ -263,9 +264,10 @@ impl Pass<'_> {
             // At least 2^scale: the maximum's own is one.
             let sum = row.iter().sum::<i32>().max(1 << table.scale_bits);
             maxima.push(maximum);
-            probabilities.extend(row.iter().map(|exponential| (exponential << bits) / sum));
+            probabilities
+                .extend(row.iter().map(|exponential| ((exponential << (bits + 1)) + sum) / (2 * sum)));
             exponentials.extend(row);
-            sums.extend(std::iter::repeat_n(sum - (1 << 15), classes));
+            sums.extend(std::iter::repeat_n(sum, classes));
         }
         outcome.keep(layout.maximum, &Matrix::new(1, maxima));
         outcome.keep(layout.exponential, &Matrix::new(classes, exponentials));

@@ -9,9 +9,19 @@ use lorica_provenance::{
 };
 use lorica_tensor::Digest;
 
+use super::training::{CommitDataArgs, TrainProveArgs, TrainRunArgs, TrainVerifyArgs};
+
 /// What can be done about training.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrainCommand {
+    /// Commit to a data set, one row a sample, with a proof that all entries are in range
+    CommitData(CommitDataArgs),
+    /// Train by exact fixed-point arithmetic, so that every step can be proven
+    Run(TrainRunArgs),
+    /// Prove steps: of a run, or one step of another trainer from its two checkpoints
+    Prove(Box<TrainProveArgs>),
+    /// Verify all proofs of a run: VALID or INVALID, and what that means
+    Verify(TrainVerifyArgs),
     /// The provenance log: an append-only record of data, steps, checkpoints, metrics and proofs
     #[command(subcommand)]
     Log(LogCommand),

@@ -7,11 +7,13 @@
 //! | [`sums`] | products of matrices |
 //! | [`entrywise`] | entrywise products |
 //! | [`columns`] | the columns of all rows |
+//! | [`run`] | the proofs of a run, one after the other |
 //! | this one | the order of all steps |
 
 pub mod columns;
 pub mod commitments;
 pub mod entrywise;
+pub mod run;
 pub mod sums;
 pub mod values;
 

@@ -26,8 +26,8 @@ pub const MAX_STEPS: usize = 1 << 16;
 pub const MAX_ENTRIES: usize = 1 << 33;
 /// The largest number of checks, tensors or parameters, and of terms of a sum.
 pub const MAX_PARTS: usize = 4096;
-/// The magnitude of a registered parameter: 32 bits.
-pub const PARAMETER_BOUND: u128 = 1 << 31;
+/// The magnitude of a registered parameter: two limbs of 16 bits in range make at most `2^15 2^16 + 2^15`.
+pub const PARAMETER_BOUND: u128 = (1 << 31) + (1 << 15);
 /// The magnitude of a registered sample's entry: 16 bits.
 pub const SAMPLE_BOUND: u128 = 1 << 15;
 
@@ -363,8 +363,10 @@ impl Bounds<'_> {
 
     fn of_source(&self, source: Source) -> Option<u128> {
         match source {
-            Source::Committed(TensorId(id)) | Source::Before(TensorId(id)) => {
-                self.tensors.get(id).copied().flatten()
+            Source::Committed(TensorId(id)) => self.tensors.get(id).copied().flatten(),
+            // What is carried into the first step may be registered like a parameter.
+            Source::Before(TensorId(id)) => {
+                self.tensors.get(id).copied().flatten().map(|bound| bound.max(PARAMETER_BOUND))
             }
             Source::Samples { .. } => Some(SAMPLE_BOUND),
             Source::Parameter(id) => {

@@ -7,10 +7,10 @@
 //! layers = [64, 32, 10]     # inputs, hidden layers, outputs
 //!
 //! [loss]
-//! kind = "cross-entropy"    # or "mean-squared-error"
+//! kind = "cross-entropy"    # or "mean-squared-error", or "mse"
 //!
 //! [update]
-//! kind = "sgd"              # or "lora", with rank and alpha
+//! kind = "sgd"              # or "lora", with rank and alpha; or "auto", for two checkpoints
 //! learning_rate = 0.1
 //! momentum = 0.9
 //!
@@ -22,7 +22,7 @@
 //! `MSELoss`. Updates are those of `torch.optim.SGD`: `buffer = momentum buffer + gradient + weight_decay w`, then
 //! `w -= learning_rate buffer`. Biases decay like weights.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
 use crate::program::bounds::ProgramError;
@@ -37,7 +37,7 @@ pub const MAX_LAYERS: usize = 32;
 pub const MAX_WIDTH: usize = (1 << 16) - 1;
 
 /// A configuration; [`TrainingConfig::settings`] resolves it to integers.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
     /// [`FORMAT`].
@@ -59,7 +59,7 @@ pub struct TrainingConfig {
 }
 
 /// Linear layers with an activation between them.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// Widths: the inputs, every hidden layer, the outputs.
@@ -77,7 +77,7 @@ fn yes() -> bool {
 }
 
 /// An activation function.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// `max(0, z)`, with derivative 0 at 0.
@@ -86,7 +86,7 @@ pub enum Activation {
 }
 
 /// The loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossConfig {
     /// Which.
@@ -94,17 +94,18 @@ pub struct LossConfig {
 }
 
 /// A loss function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LossKind {
     /// Softmax, then the negative logarithm of the target's probability; the mean over samples.
     CrossEntropy,
-    /// The mean square of `output - target`, over samples and outputs.
+    /// The mean square of `output - target`, over samples and outputs; `mse` for short.
+    #[serde(alias = "mse")]
     MeanSquaredError,
 }
 
 /// How weights move.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateConfig {
     /// Which of them.
@@ -118,25 +119,40 @@ pub struct UpdateConfig {
     #[serde(default)]
     pub weight_decay: f64,
     /// LoRA alone: rows of A, columns of B, 1 to [`MAX_RANK`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
     /// LoRA alone: the product B A counts `alpha / rank` times; positive.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f64>,
     /// LoRA alone: the layers that have matrices, from 0, ascending; all if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub adapted: Option<Vec<usize>>,
 }
 
 /// Which weights move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UpdateKind {
     /// All weights and biases.
     Sgd,
     /// LoRA matrices over frozen layers.
     Lora,
+    /// Whichever of them changed between two checkpoints; it has no settings before they are known.
+    Auto,
+}
+
+impl std::fmt::Display for UpdateKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sgd => "sgd",
+            Self::Lora => "lora",
+            Self::Auto => "auto",
+        })
+    }
 }
 
 /// The samples of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchConfig {
     /// N.
@@ -144,28 +160,34 @@ pub struct BatchConfig {
 }
 
 /// Fraction bits of each kind of number. [`super::resolve`] says how they are chosen.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct FixedPointConfig {
     /// Of the data's inputs; 6 if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<u32>,
     /// Of the data's targets; 0 for cross-entropy, 8 for mean-squared error if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<u32>,
     /// Of the outputs of each layer, the last one included.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<u32>>,
     /// Of the weights of each layer.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<Vec<u32>>,
     /// Of probabilities, and so of the gradients by the outputs; cross-entropy alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub probability: Option<u32>,
 }
 
 /// How far an update may be from the exact one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToleranceConfig {
-    /// The residual of an update spans about `2^bits` units of a weight: 0 is exact rounding, at most 15.
-    #[serde(default)]
-    pub bits: u32,
+    /// The residual of an update spans about `2^bits` units of a weight: 0 is exact rounding, at most 15; fractions are fine. If it
+    /// is not given, our own trainer's steps are exact, and for two checkpoints the smallest is found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits: Option<f64>,
 }
 
 /// Why a configuration is refused.
@@ -214,8 +236,19 @@ impl TrainingConfig {
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         let config: Self =
             toml::from_str(text).map_err(|error| ConfigError::Toml { message: error.to_string() })?;
-        config.settings()?;
+        match config.update.kind {
+            UpdateKind::Sgd | UpdateKind::Lora => drop(config.settings()?),
+            UpdateKind::Auto => config.check()?,
+        }
         Ok(config)
+    }
+
+    /// The configuration as text, which [`TrainingConfig::from_toml`] reads back to the same.
+    ///
+    /// # Errors
+    /// None for a configuration that was read; a number that TOML does not have.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        toml::to_string(self).map_err(|error| ConfigError::Toml { message: error.to_string() })
     }
 
     /// The integers that the configuration stands for.
@@ -224,7 +257,23 @@ impl TrainingConfig {
     /// As [`TrainingConfig::from_toml`].
     pub fn settings(&self) -> Result<Settings, ConfigError> {
         self.check()?;
+        let is_known = self.update.kind != UpdateKind::Auto;
+        require(is_known, "update.kind", "\"sgd\" or \"lora\"; \"auto\" is for two checkpoints", "\"auto\"")?;
         Settings::resolve(self)
+    }
+
+    /// Fraction bits of the data's inputs.
+    pub fn input_bits(&self) -> u32 {
+        self.fixed_point.input.unwrap_or(6)
+    }
+
+    /// Fraction bits of the data's targets.
+    pub fn target_bits(&self) -> u32 {
+        let usual = match self.loss.kind {
+            LossKind::CrossEntropy => 0,
+            LossKind::MeanSquaredError => 8,
+        };
+        self.fixed_point.target.unwrap_or(usual)
     }
 
     /// Refuses values out of range.
@@ -252,8 +301,8 @@ impl TrainingConfig {
             require((0.0..1.0).contains(&value), field, "a number from 0 to below 1", value)?;
         }
         self.check_adapter()?;
-        let bits = self.tolerance.bits;
-        require(bits <= 15, "tolerance.bits", "0 to 15", bits)
+        let bits = self.tolerance.bits.unwrap_or(0.0);
+        require((0.0..=15.0).contains(&bits), "tolerance.bits", "0 to 15", bits)
     }
 
     fn check_adapter(&self) -> Result<(), ConfigError> {
@@ -264,6 +313,7 @@ impl TrainingConfig {
             ("update.adapted", adapted.is_some()),
         ];
         match kind {
+            UpdateKind::Auto => Ok(()),
             UpdateKind::Sgd => given.into_iter().try_for_each(|(field, given)| {
                 require(!given, field, "nothing, for update.kind = \"sgd\"", "a value")
             }),

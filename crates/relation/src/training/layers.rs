@@ -5,7 +5,7 @@
 //! own. Hidden Z is bounded by `positive`. The softmax stands in [`super::softmax`], updates in [`super::sgd`] and LoRA's products
 //! in [`super::lora`].
 
-use super::settings::{LayerSettings, Loss, Rounding, Settings, weight_name};
+use super::settings::{Divisor, LayerSettings, Loss, Rounding, Settings, weight_name};
 use crate::program::{
     Axis, Check, CommittedTensor, Operand, Parameter, ParameterId, Program, Rule, Samples, Shape, Source,
     TensorId, Term, Value, bounds::ProgramError,
@@ -73,7 +73,7 @@ pub struct SoftmaxLayout {
     pub maximum: TensorId,
     /// E, `N x K`: exponentials of outputs less M.
     pub exponential: TensorId,
-    /// `D - 2^15`, `N x K`: the sum of a sample's exponentials, in every column.
+    /// D, `N x K`: the sum of a sample's exponentials, in every column.
     pub sum: TensorId,
     /// P, `N x K`.
     pub probability: TensorId,
@@ -149,10 +149,16 @@ impl Builder<'_> {
     }
 
     /// The check that a tensor is the sum of terms, divided by a power of two and rounded.
-    pub(super) fn rounded(&mut self, name: String, id: TensorId, mut terms: Vec<Term>, shift: u32) {
+    pub(super) fn rounded(
+        &mut self,
+        name: String,
+        id: TensorId,
+        mut terms: Vec<Term>,
+        Divisor { shift, offset }: Divisor,
+    ) {
         let Some(shape) = self.program.shape(Source::Committed(id)) else { return };
         terms.push(Term::source(-(1 << shift), Source::Committed(id)));
-        self.check(name, shape, 1 << (shift - 1), terms, Rule::Word { shift: 16 - shift });
+        self.check(name, shape, offset, terms, Rule::Word { shift: 16 - shift });
     }
 
     /// A, with the column of ones.
@@ -220,12 +226,12 @@ impl Builder<'_> {
 
         let right =
             Operand { shape, terms: vec![Term::source(1, Source::Parameter(weight))], inner: Axis::Columns };
-        let Rounding { plain, adapter: factor, shift } = layer.forward;
+        let Rounding { plain, adapter: factor, divisor } = layer.forward;
         let mut terms = vec![Term::product(plain, self.input(index, Axis::Columns), right)];
         if let (Some(adapter), Some(settings)) = (adapter, &layer.adapter) {
             terms.push(self.adapter_forward(index, layer, settings, adapter, factor));
         }
-        self.rounded(format!("forward of layer {index}"), output, terms, shift);
+        self.rounded(format!("forward of layer {index}"), output, terms, divisor);
         match sign {
             None => self.word(format!("range of Z{index}"), output, WORD_OFFSET),
             Some(sign) => self.relu(index, sign, output),
@@ -243,7 +249,7 @@ impl Builder<'_> {
 
     fn backward(&mut self, index: usize, layer: &LayerSettings) {
         let Some(layout) = self.layout.layers.get(index).cloned() else { return };
-        let (Some(Rounding { plain, adapter: factor, shift }), Some(gradient)) =
+        let (Some(Rounding { plain, adapter: factor, divisor }), Some(gradient)) =
             (layer.backward, layout.input_gradient)
         else {
             return;
@@ -258,7 +264,7 @@ impl Builder<'_> {
         if let (Some(adapter), Some(settings)) = (layout.adapter, &layer.adapter) {
             terms.push(self.adapter_backward(layer, settings, adapter, factor));
         }
-        self.rounded(format!("backward of layer {index}"), gradient, terms, shift);
+        self.rounded(format!("backward of layer {index}"), gradient, terms, divisor);
         self.word(format!("range of H{index}"), gradient, WORD_OFFSET);
     }
 }

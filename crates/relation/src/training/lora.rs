@@ -5,7 +5,7 @@
 //! ones are left out: down has no bias.
 
 use super::layers::{AdapterLayout, Builder, WORD_OFFSET};
-use super::settings::{AdapterSettings, LayerSettings, down_name, up_name};
+use super::settings::{AdapterSettings, Divisor, LayerSettings, down_name, up_name};
 use crate::program::{Axis, Operand, ParameterId, Shape, Source, TensorId, Term};
 
 fn matrix(source: Source, shape: Shape, inner: Axis) -> Operand {
@@ -68,7 +68,7 @@ impl Builder<'_> {
             format!("LoRA forward of layer {index}"),
             adapter.reduced,
             terms,
-            settings.reduced_shift,
+            Divisor::to_nearest(settings.reduced_shift),
         );
         self.word(format!("range of U{index}"), adapter.reduced, WORD_OFFSET);
         let up = self.parameter_matrix(adapter.up, settings.up_shape(layer), Axis::Columns);
@@ -97,8 +97,8 @@ impl Builder<'_> {
     ) {
         let up = self.parameter_matrix(adapter.up, settings.up_shape(layer), Axis::Rows);
         let terms = vec![Term::product(1, self.gradient(index, Axis::Columns), up)];
-        let shift = settings.reduced_gradient_shift;
-        self.rounded(format!("LoRA backward of layer {index}"), adapter.reduced_gradient, terms, shift);
+        let divisor = Divisor::to_nearest(settings.reduced_gradient_shift);
+        self.rounded(format!("LoRA backward of layer {index}"), adapter.reduced_gradient, terms, divisor);
         self.word(format!("range of Q{index}"), adapter.reduced_gradient, WORD_OFFSET);
 
         let left = self.reduced(adapter.reduced_gradient, settings, Axis::Rows);

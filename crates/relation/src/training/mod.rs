@@ -16,7 +16,9 @@
 //! N (for mean-squared error times N K / 2), `H = G W` those by A, and `G = S∘H` goes on to the layer below. `f` are fraction
 //! bits: an integer x stands for `x / 2^f`.
 //!
-//! A rounding `round(x / 2^s)` is the integer y with `x - 2^s y + 2^(s-1)` in `[0, 2^s)`: halves go up.
+//! A rounding `round(x / 2^s)` is the integer y with `x - 2^s y + 2^(s-1)` in `[0, 2^s)`: halves go up. Hidden Z are rounded *up*
+//! (`2^s - 1` in place of `2^(s-1)`), so that S is the sign of the exact sum. With rounding to nearest, units whose sum is positive
+//! but small would be off in fixed point and on in floats, and each of them changes a whole sample's gradient.
 
 pub mod config;
 pub mod layers;
@@ -31,4 +33,7 @@ mod tests;
 
 pub use config::{ConfigError, TrainingConfig};
 pub use layers::{AdapterLayout, LayerLayout, Layout, SoftmaxLayout, TrainingProgram};
-pub use settings::{AdapterSettings, LayerSettings, Loss, Rounding, Settings, UpdateFactors};
+pub use settings::{
+    AdapterSettings, Divisor, Effective, LayerSettings, Loss, Rounding, Settings, UpdateFactors, WeightKind,
+    WeightMatrix,
+};

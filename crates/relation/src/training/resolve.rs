@@ -4,20 +4,21 @@
 //!
 //! A residual has at most 16 bits, so a rounding drops at most 16. With `f_A` and `f_Z` fraction bits of a layer's inputs and
 //! outputs, its weights have `F = f_Z - f_A + s` with `s <= 16`: weights are finer where outputs have more bits than inputs.
-//! So bits rise from the data (6 unless given) to the outputs (9), evenly over the layers, and
+//! So bits rise from the data (6 unless given) to the outputs (10), evenly over the layers but at least 8, and
 //! `F = 16 + f_Z - f_A`, at most 18: a weight's change in a step then stays within 1/8. (At most 22 for small learning rates,
 //! one bit more for each halving of `learning_rate / (1 - momentum)` from 0.1 on.) Backwards, gradients by a layer's inputs have
 //! `F - 16` bits more than those by its outputs.
 //!
 //! An update is `p dW = -(c G^T A - m dW_before + w W)` up to a residual. `c / p` is the learning rate; its precision is that
 //! of the integer c, which is larger the fewer fraction bits G and A have. `p` is `2^16` for exact rounding, and about
-//! `2^(16 - bits)` with a tolerance, chosen so that `c / p` is near the wanted rate. Probabilities have the most bits, from 11
-//! down to 7, with which every c is at least 16 and no gradient has more than 14 bits.
+//! `2^(16 - bits)`, up to a quarter less, with a tolerance, chosen so that `c / p` is near the wanted rate. Probabilities have the most bits, from 11
+//! down to 7, with which every c is at least 16 (4 with a tolerance), hidden layers' gradients have at most 13 bits and those by
+//! LoRA's products at most 12.
 
 use super::config::{ConfigError, LossKind, TrainingConfig, UpdateKind, require};
 use super::settings::{
-    AdapterSettings, LayerSettings, Loss, Rounding, Settings, UpdateFactors, down_name, power, up_name,
-    weight_name,
+    AdapterSettings, Divisor, LayerSettings, Loss, Rounding, Settings, UpdateFactors, down_name, power,
+    up_name, weight_name,
 };
 use crate::program::exponential::ExponentialTable;
 
@@ -27,7 +28,10 @@ const MAX_BITS: u32 = 24;
 const WORD_BITS: u32 = 16;
 /// Relative error of a learning rate or momentum that is accepted.
 const FACTOR_ERROR: f64 = 0.03;
-/// Relative error of a weight decay that is accepted: `learning_rate weight_decay` is a small multiple of `2^-16`.
+/// Relative error of a learning rate that is good enough where there is a choice.
+const DELTA_ERROR: f64 = 0.0001;
+/// Relative error of a weight decay that is accepted: `learning_rate weight_decay` is a small multiple of `1 / p`. With a tolerance the
+/// nearest multiple is taken, even 0: what decay is left over is less than the tolerance, or the step does not keep it.
 const DECAY_ERROR: f64 = 0.1;
 
 impl Settings {
@@ -45,17 +49,18 @@ impl Settings {
         Ok(found)
     }
 
-    /// Whether learning rates are stated with four bits at least, and gradients have room.
+    /// Whether learning rates are stated precisely, and gradients have room.
     fn is_fine(&self) -> bool {
-        let factors = self.layers.iter().flat_map(|layer| {
-            let adapter = layer.adapter.iter().flat_map(|adapter| [adapter.down, adapter.up]);
-            layer.update.into_iter().chain(adapter)
-        });
-        let backward = self.layers.iter().zip(self.layers.iter().skip(1));
-        factors.map(|factors| factors.gradient).all(|gradient| gradient >= 16)
-            && backward
-                .filter(|(_, above)| above.backward.is_some())
-                .all(|(layer, _)| layer.gradient_bits <= 14)
+        // With a tolerance, the other factor of an update helps.
+        let is_precise =
+            |factors: &UpdateFactors| factors.gradient >= if factors.is_exact() { 16 } else { 4 };
+        let has_below = self.layers.iter().skip(1).map(|above| above.backward.is_some()).chain([false]);
+        self.layers.iter().zip(has_below).all(|(layer, is_passed_on)| {
+            let is_precise = layer.update.iter().all(is_precise)
+                && layer.adapter.iter().all(|adapter| is_precise(&adapter.down) && is_precise(&adapter.up));
+            let has_room = !is_passed_on || layer.gradient_bits <= 13;
+            is_precise && has_room && layer.adapter.iter().all(|adapter| adapter.reduced_gradient_bits <= 12)
+        })
     }
 
     fn with_probability_bits(config: &TrainingConfig, probability: u32) -> Result<Self, ConfigError> {
@@ -66,11 +71,11 @@ impl Settings {
         let bits = layer_bits(config, scaling)?;
         // The lowest layer with trained weights needs no gradients by its inputs, nor does anything below.
         let is_adapted = |layer: usize| match config.update.kind {
-            UpdateKind::Sgd => false,
+            UpdateKind::Sgd | UpdateKind::Auto => false,
             UpdateKind::Lora => config.update.adapted.as_ref().is_none_or(|list| list.contains(&layer)),
         };
         let lowest = match config.update.kind {
-            UpdateKind::Sgd => 0,
+            UpdateKind::Sgd | UpdateKind::Auto => 0,
             UpdateKind::Lora => (0..count).find(|layer| is_adapted(*layer)).unwrap_or(0),
         };
         let outputs = bits.last().map_or(0, |bits| bits.output);
@@ -86,11 +91,16 @@ impl Settings {
             let &[inputs, outputs] = widths else { continue };
             let LayerBits { input, output, weight, adapter, gain } = *bits;
             let full = output + WORD_BITS;
+            // Hidden outputs are rounded up, so that ReLU sees the sign that the sum has before it is rounded.
+            let is_hidden = layer + 1 < count;
+            let forward_divisor =
+                |shift| if is_hidden { Divisor::up(shift) } else { Divisor::to_nearest(shift) };
             let (forward, backward, adapter) = match adapter {
                 None => {
-                    let forward = Rounding { plain: 1, adapter: 0, shift: input + weight - output };
+                    let forward =
+                        Rounding { plain: 1, adapter: 0, divisor: forward_divisor(input + weight - output) };
                     let shift = gradient + weight - (gradient + gain);
-                    (forward, Rounding { plain: 1, adapter: 0, shift }, None)
+                    (forward, Rounding { plain: 1, adapter: 0, divisor: Divisor::to_nearest(shift) }, None)
                 }
                 Some((reduced, down, up)) => {
                     let Scaling { factor, bits: scaling_bits } = scaling;
@@ -99,12 +109,12 @@ impl Settings {
                     let forward = Rounding {
                         plain: 1 << (full - input - weight),
                         adapter: factor << (full - reduced - up - scaling_bits),
-                        shift: WORD_BITS,
+                        divisor: forward_divisor(WORD_BITS),
                     };
                     let backward = Rounding {
                         plain: 1 << (target - gradient - weight),
                         adapter: factor << (target - reduced_gradient - down - scaling_bits),
-                        shift: WORD_BITS,
+                        divisor: Divisor::to_nearest(WORD_BITS),
                     };
                     let value = scaling.value();
                     let adapter = AdapterSettings {
@@ -124,7 +134,7 @@ impl Settings {
                 }
             };
             let update = match config.update.kind {
-                UpdateKind::Sgd => {
+                UpdateKind::Sgd | UpdateKind::Auto => {
                     Some(updates.factors(&weight_name(layer), weight, gradient + input, 1.0)?)
                 }
                 UpdateKind::Lora => None,
@@ -172,16 +182,18 @@ impl Updates<'_> {
         scaling: f64,
     ) -> Result<UpdateFactors, ConfigError> {
         let update = &self.config.update;
-        let tolerance = self.config.tolerance.bits;
+        let tolerance = self.config.tolerance.bits.unwrap_or(0.0);
         let unit = self.mean * scaling * power(i64::from(bits) - i64::from(product_bits));
         let ratio = update.learning_rate * unit;
-        let largest = 1i64 << (WORD_BITS - tolerance);
-        // With a tolerance, the factor of dW is free within a quarter: the one that states the learning rate best.
-        let smallest = if tolerance == 0 { largest } else { largest - largest / 4 };
+        let largest = f64::exp2(f64::from(WORD_BITS) - tolerance).floor() as i64;
+        // With a tolerance, the factor of dW is free within a quarter: the largest one that states the learning rate well, or else
+        // the one that states it best.
+        let smallest = if tolerance == 0.0 { largest } else { largest - largest / 4 };
         let error = |delta: i64| ((ratio * delta as f64).round() / (ratio * delta as f64) - 1.0).abs();
-        let delta = (smallest..=largest)
-            .rev()
-            .min_by(|left, right| error(*left).total_cmp(&error(*right)))
+        let candidates = || (smallest..=largest).rev();
+        let delta = candidates()
+            .find(|delta| error(*delta) <= DELTA_ERROR)
+            .or_else(|| candidates().min_by(|left, right| error(*left).total_cmp(&error(*right))))
             .unwrap_or(largest);
         let factor = |field: &'static str, wanted: f64, ratio: f64, limit: f64| {
             let exact = ratio * delta as f64;
@@ -200,7 +212,7 @@ impl Updates<'_> {
                 "update.weight_decay",
                 update.weight_decay,
                 update.learning_rate * update.weight_decay,
-                DECAY_ERROR,
+                if tolerance == 0.0 { DECAY_ERROR } else { f64::INFINITY },
             )?,
             residual_bits: WORD_BITS,
         })
@@ -255,14 +267,15 @@ impl Scaling {
 fn layer_bits(config: &TrainingConfig, scaling: Scaling) -> Result<Vec<LayerBits>, ConfigError> {
     let given = &config.fixed_point;
     let count = config.model.layers.len() - 1;
-    let input = given.input.unwrap_or(6);
+    let input = config.input_bits();
     require(input <= 15, "fixed_point.input", "0 to 15", input)?;
     let outputs = match &given.layers {
         None => {
-            const OUTPUT: usize = 9;
+            const OUTPUT: usize = 10;
+            const HIDDEN: usize = 8;
             let start = input as usize;
             let between = |layer: usize| (start * (count - layer) + OUTPUT * layer) / count;
-            (1..=count).map(|layer| between(layer) as u32).collect()
+            (1..=count).map(|layer| between(layer).max(HIDDEN) as u32).collect()
         }
         Some(list) => {
             let fits = list.len() == count && list.iter().all(|bits| *bits <= 15);
@@ -291,7 +304,7 @@ fn layer_bits(config: &TrainingConfig, scaling: Scaling) -> Result<Vec<LayerBits
         require((least..=most).contains(&weight), &field, format_args!("{least} to {most}"), weight)?;
         let adapter = is_adapted.then(|| {
             // Half of what the bits rise by goes to each of the two products.
-            let reduced = (from + output).div_ceil(2);
+            let reduced = (from + output).div_ceil(2).max(output.min(7));
             let down = (reduced + WORD_BITS - from).min(finest);
             let up = (output + WORD_BITS - reduced).saturating_sub(scaling.bits).min(finest);
             (reduced, down, up)
@@ -326,7 +339,7 @@ fn loss(
         LossKind::MeanSquaredError => {
             let field = "fixed_point.probability";
             require(given.probability.is_none(), field, "nothing, for mean-squared error", "a value")?;
-            let target = given.target.unwrap_or(8);
+            let target = config.target_bits();
             require(target <= 15, "fixed_point.target", "0 to 15", target)?;
             let gradient = outputs.max(target);
             let expected = "outputs or targets with at least 6 fraction bits";
@@ -336,14 +349,14 @@ fn loss(
             Ok((loss, target, gradient))
         }
         LossKind::CrossEntropy => {
-            let target = given.target.unwrap_or(0);
+            let target = config.target_bits();
             require(target <= 14, "fixed_point.target", "0 to 14", target)?;
-            let most = 1 << 10;
+            let most = 1 << 9;
             let expected = format_args!("2 to {} outputs for cross-entropy", most - 1);
             require((2..most).contains(&classes), "model.layers", expected, classes)?;
             require((6..=14).contains(&probability), "fixed_point.probability", "6 to 14", probability)?;
-            // K 2^scale < 2^16, for the sum of K exponentials.
-            let scale_bits = (0..15).rev().find(|scale| classes << scale < 1 << 16).unwrap_or(0);
+            // K 2^scale < 2^15, for the sum of K exponentials.
+            let scale_bits = (0..15).rev().find(|scale| classes << scale < 1 << 15).unwrap_or(0);
             let gradient = probability.max(target);
             let loss = Loss::CrossEntropy {
                 table: ExponentialTable { fraction_bits: outputs, scale_bits },

@@ -5,7 +5,7 @@
 
 use lorica_tensor::Digest;
 
-use crate::program::exponential::ExponentialTable;
+use crate::program::{Shape, exponential::ExponentialTable};
 
 /// What a configuration stands for; made by [`super::TrainingConfig::settings`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,15 +47,41 @@ pub enum Loss {
     },
 }
 
-/// A rounding `round((plain X + adapter Y) / 2^shift)`.
+/// A division by a power of two: `floor((x + offset) / 2^shift)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Divisor {
+    /// 1 to 16.
+    pub shift: u32,
+    /// `2^(shift-1)` rounds to nearest, halves up; `2^shift - 1` rounds up.
+    pub offset: i64,
+}
+
+impl Divisor {
+    /// Rounds to nearest.
+    pub fn to_nearest(shift: u32) -> Self {
+        Self { shift, offset: 1 << (shift - 1) }
+    }
+
+    /// Rounds up: the result is positive where the sum is.
+    pub fn up(shift: u32) -> Self {
+        Self { shift, offset: (1 << shift) - 1 }
+    }
+
+    /// The quotient.
+    pub fn divide(self, sum: i64) -> i64 {
+        (sum + self.offset) >> self.shift
+    }
+}
+
+/// A rounding of `(plain X + adapter Y) / 2^shift`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rounding {
     /// The factor of the product with the layer's weights.
     pub plain: i64,
     /// The factor of the product with LoRA's matrices; 0 without.
     pub adapter: i64,
-    /// 1 to 16.
-    pub shift: u32,
+    /// How the sum is divided.
+    pub divisor: Divisor,
 }
 
 /// One linear layer.
@@ -125,6 +151,34 @@ pub struct UpdateFactors {
     pub residual_bits: u32,
 }
 
+/// A matrix of weights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeightMatrix {
+    /// The name of the program's parameter.
+    pub name: String,
+    /// The layer, from 0.
+    pub layer: usize,
+    /// Which of the layer's.
+    pub kind: WeightKind,
+    /// Rows and columns, a bias included.
+    pub shape: Shape,
+    /// Fraction bits.
+    pub bits: u32,
+    /// How it moves; `None` if it is frozen.
+    pub update: Option<UpdateFactors>,
+}
+
+/// Which matrix of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightKind {
+    /// The layer's weights, with the bias in the last column.
+    Weight,
+    /// LoRA's matrix that reduces inputs to the rank.
+    Down,
+    /// LoRA's matrix that leads from the rank to the outputs.
+    Up,
+}
+
 /// What the integers of one moved matrix stand for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Effective {
@@ -164,6 +218,25 @@ impl Settings {
     pub fn sample_width(&self) -> usize {
         let inputs = self.layers.first().map_or(0, |layer| layer.inputs);
         inputs + self.layers.last().map_or(0, |layer| layer.outputs)
+    }
+
+    /// All matrices of weights, in the order of the program's parameters.
+    pub fn weights(&self) -> Vec<WeightMatrix> {
+        let mut list = Vec::new();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let columns = layer.inputs + usize::from(self.bias);
+            let mut add = |name, kind, rows, columns, bits, update| {
+                let shape = Shape { rows, columns };
+                list.push(WeightMatrix { name, layer: index, kind, shape, bits, update });
+            };
+            let kind = WeightKind::Weight;
+            add(weight_name(index), kind, layer.outputs, columns, layer.weight_bits, layer.update);
+            let Some(adapter) = &layer.adapter else { continue };
+            let AdapterSettings { rank, down_bits, up_bits, down, up, .. } = *adapter;
+            add(down_name(index), WeightKind::Down, rank, layer.inputs, down_bits, Some(down));
+            add(up_name(index), WeightKind::Up, layer.outputs, rank, up_bits, Some(up));
+        }
+        list
     }
 
     /// What the integers stand for, for each matrix that moves, in the order of the program's parameters.
@@ -233,7 +306,9 @@ impl Settings {
                 put(&[probability_shift.into(), target_shift.into()]);
             }
         }
-        let rounding = |rounding: &Rounding| [rounding.plain, rounding.adapter, rounding.shift.into()];
+        let rounding = |rounding: &Rounding| {
+            [rounding.plain, rounding.adapter, rounding.divisor.shift.into(), rounding.divisor.offset]
+        };
         let factors = |factors: &UpdateFactors| {
             let UpdateFactors { delta, gradient, momentum, decay, residual_bits } = *factors;
             [delta, gradient, momentum, decay, residual_bits.into()]

@@ -1,11 +1,12 @@
 //! Probabilities of cross-entropy.
 //!
 //! With one maximum M a sample: `E = exp(Z - M)` from the table of exponentials, where one stands for `2^scale`; `D`, the sum of a
-//! sample's exponentials, in every column; and `P = floor(2^fP E / D)`. M is not tied to the outputs exactly: that every
+//! sample's exponentials, in every column; and `P = round(2^fP E / D)`. M is not tied to the outputs exactly: that every
 //! `M - Z` is an index of the table makes it no smaller than any of them, and `D >= 2^scale` keeps the relative error of P
-//! below about `K / 2^(scale + 1)`. D needs 16 bits, so `D - 2^15` is what is committed.
+//! below about `K / 2^(scale + 1)`. `K 2^scale < 2^15` lets D and all remainders fit into words.
 //!
-//! The remainder `r = 2^fP E - P D` has to be in `[0, D)`: two words, r and `D - 1 - r`.
+//! The remainder `r = 2^(fP+1) E + D - 2 P D` has to be in `[0, 2 D)`: two words, r and `2 D - 1 - r`. P is rounded to nearest
+//! because the gradient of a bias is a sum over samples, in which errors of one sign would add up.
 
 use super::layers::{Builder, SoftmaxLayout, WORD_OFFSET};
 use crate::program::{
@@ -34,9 +35,9 @@ impl Builder<'_> {
         self.check("exponentials".to_owned(), shape, 0, terms, rule);
 
         let terms = vec![term(1, layout.sum), repeat(-1, layout.exponential, rows, classes, classes)];
-        self.check("sum of exponentials".to_owned(), shape, WORD_OFFSET, terms, Rule::Zero);
-        let offset = WORD_OFFSET - (1 << table.scale_bits);
-        self.word("sum of exponentials is at least one".to_owned(), layout.sum, offset);
+        self.check("sum of exponentials".to_owned(), shape, 0, terms, Rule::Zero);
+        let name = "sum of exponentials is at least one".to_owned();
+        self.word(name, layout.sum, -(1 << table.scale_bits));
 
         self.word("range of P".to_owned(), layout.probability, 0);
         let (exponential, sum, probability) = (
@@ -44,19 +45,17 @@ impl Builder<'_> {
             Source::Committed(layout.sum),
             Source::Committed(layout.probability),
         );
-        let remainder = |sign: i64| {
+        let terms = |sign: i64, sums: i64| {
             vec![
-                Term::source(sign << probability_bits, exponential),
-                Term::entrywise(-sign, probability, sum),
-                Term::source(-sign * WORD_OFFSET, probability),
+                Term::source(sign << (probability_bits + 1), exponential),
+                Term::source(sums, sum),
+                Term::entrywise(-2 * sign, probability, sum),
             ]
         };
         let word = Rule::Word { shift: 0 };
-        self.check("remainder of the probabilities".to_owned(), shape, 0, remainder(1), word);
-        let mut terms = remainder(-1);
-        terms.push(term(1, layout.sum));
-        let name = "remainder of the probabilities is below the sum".to_owned();
-        self.check(name, shape, WORD_OFFSET - 1, terms, word);
+        self.check("remainder of the probabilities".to_owned(), shape, 0, terms(1, 1), word);
+        let name = "remainder of the probabilities is below the divisor".to_owned();
+        self.check(name, shape, -1, terms(-1, 1), word);
     }
 }
 

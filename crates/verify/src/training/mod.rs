@@ -6,17 +6,21 @@
 //! | [`forms`] | public linear forms on tensors, cut at every axis' length |
 //! | [`leaves`] | where the entries of checks stand among the leaves of the lookups |
 //! | [`layout`] | which committed row holds which entry |
+//! | [`record`] | the public record of a run |
 //! | [`reduce`] | from claims on leaves to claims on committed tensors |
+//! | [`run`] | a chain of proofs from a registered model |
 //! | [`schedule`] | the order of messages and challenges, as types |
 //! | this one | the bytes of a proof, and the verifier |
 //!
-//! The argument is `docs/spec/training.md`; step numbers are those of that page.
+//! The argument is `docs/spec/tensor-programs.md`; step numbers are those of that page.
 
 pub mod context;
 pub mod forms;
 pub mod layout;
 pub mod leaves;
+pub mod record;
 pub mod reduce;
+pub mod run;
 pub mod schedule;
 
 use lorica_algebra::Scalar;

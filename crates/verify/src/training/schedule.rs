@@ -1,7 +1,7 @@
 //! The order of messages and challenges of a training proof, as types whose transitions consume them.
 //!
 //! [`begin`] → [`Committing`] → [`Counting`] → [`LookupStep`] → [`ReductionStep`] → [`ColumnStep`] → [`TrainingEnd`]. Step
-//! numbers are those of `docs/spec/training.md`.
+//! numbers are those of `docs/spec/tensor-programs.md`.
 
 use ark_ff::Zero;
 use lorica_algebra::Scalar;
