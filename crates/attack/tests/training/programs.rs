@@ -9,7 +9,7 @@ use lorica_relation::program::exponential::ExponentialTable;
 use lorica_relation::program::{Check, Program, Rule, Source, TensorId, Value};
 use lorica_testkit::training::settle;
 use lorica_verify::training::TrainingInvalid;
-use lorica_verify::training::context::Context;
+use lorica_verify::training::context::{Context, Statement};
 
 use crate::forging::{Case, Restated, SMALL, real, register};
 
@@ -146,6 +146,33 @@ fn batches_and_commitments_are_the_verifiers() {
         let provers = register(case.program().clone(), &witness, &case.selected, SMALL.row_length);
         tells_apart(&case.forger, &provers, &witness, what);
     }
+}
+
+/// What is no statement is refused before any proof is read.
+#[test]
+fn statements_that_do_not_fit_their_program_are_refused() {
+    let case = Case::small();
+    let statement = &case.forger.context.statement;
+    Context::new(statement.clone()).unwrap();
+    let refused = |what: &str, change: &dyn Fn(&mut Statement)| {
+        let mut changed = statement.clone();
+        change(&mut changed);
+        assert!(Context::new(changed).is_err(), "{what}");
+    };
+    refused("a row selected twice", &|statement| statement.selection.rows[1] = statement.selection.rows[0]);
+    refused("rows out of order", &|statement| statement.selection.rows.reverse());
+    refused("a sample that is not selected", &|statement| statement.selection.places[3] = 7);
+    refused("a sample too many", &|statement| statement.selection.places.push(0));
+    refused("a sample too few", &|statement| statement.selection.places.truncate(3));
+    refused("a commitment to a sample too few", &|statement| statement.start.samples.truncate(1));
+    refused("no commitment to a parameter", &|statement| statement.start.parameters[0].clear());
+    refused("no carried tensor", &|statement| statement.start.carried.clear());
+    refused("a carried tensor cut otherwise", &|statement| {
+        let piece = statement.start.carried[0][0];
+        statement.start.carried[0].push(piece);
+    });
+    refused("rows too short for a matrix", &|statement| statement.row_length = 2);
+    refused("no step", &|statement| statement.program.steps = 0);
 }
 
 /// The statement is absorbed: without the trick above a proof of another statement meets other challenges. Here even the algebra
