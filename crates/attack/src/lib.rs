@@ -10,6 +10,7 @@
 //! | [`product`] | a false product against product equations that are added up into one |
 //! | [`session`] | two forgeries against an opening that adds scratch commitments without powers of theta |
 //! | [`range`] | rows, multiplicities and padding of a cheating registrar, against the range argument |
+//! | [`training`] | witnesses of any field elements and false lookups, against proofs of tensor programs |
 //!
 //! The crate stands above `prove`. Nothing but the demo and tests uses it.
 
@@ -18,3 +19,4 @@
 pub mod product;
 pub mod range;
 pub mod session;
+pub mod training;

@@ -81,7 +81,9 @@ impl Factors for ProductsProver<'_, '_> {
             let commitment = self.scratch.commit(&[value], self.randomness);
             (commitment, Factor { value, blind: self.scratch.last_blind() })
         };
-        let (alpha, beta) = (self.tables.left[0], self.tables.right[0]);
+        // A statement without any product has no tables.
+        let first = |table: &Vec<Scalar>| table.first().copied().unwrap_or_default();
+        let (alpha, beta) = (first(&self.tables.left), first(&self.tables.right));
         let ((c_a, a), (c_b, b), (c_c, c)) = (factor(alpha), factor(beta), factor(self.claim));
         self.witness = Some(ProductWitness { a, b, c });
         Ok([c_a, c_b, c_c])

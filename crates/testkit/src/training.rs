@@ -184,30 +184,37 @@ impl SmallProgram {
             samples: Zeroizing::new(selected.iter().flat_map(|row| data[*row].clone()).collect()),
             carried: vec![Zeroizing::new((0..weights).map(|_| number(30) as i16).collect())],
         };
-        let table = program.exponential.expect("the program has a table").entries();
-        for step in 0..self.steps {
-            let of = |id: usize| {
-                step * program.tensors[id].shape.entries()..(step + 1) * program.tensors[id].shape.entries()
-            };
-            let residual = |witness: &Witness, check: usize| {
-                let mut evaluation = Evaluation::new(&program, witness).expect("sizes fit");
-                (0..step).for_each(|_| evaluation.advance().expect("parameters stay small"));
-                evaluation.check(&program.checks[check])
-            };
-            let outputs: Vec<i16> =
-                residual(&witness, 3).iter().map(|value| (value.div_euclid(1 << 12)) as i16).collect();
-            witness.tensors[2][of(2)].copy_from_slice(&outputs);
-            for (index, value) in outputs.iter().enumerate() {
-                witness.tensors[1][of(1)][index] = i16::from(*value > 0);
-                witness.tensors[3][of(3)][index] = table[(i64::from(*value) + (1 << 12)) as usize] as i16;
-            }
-            let sums: Vec<i16> = residual(&witness, 5).iter().map(|value| *value as i16).collect();
-            witness.tensors[4][of(4)].copy_from_slice(&sums);
-            let deltas: Vec<i16> =
-                residual(&witness, 6).iter().map(|value| -value.div_euclid(1 << 8) as i16).collect();
-            witness.tensors[0][of(0)].copy_from_slice(&deltas);
-        }
+        settle(&program, &mut witness);
         (witness, selected)
+    }
+}
+
+/// Fills in the committed tensors of a small program, or of one with other coefficients and other orders of samples, so that it
+/// is satisfied.
+pub fn settle(program: &Program, witness: &mut Witness) {
+    let table = program.exponential.expect("the program has a table").entries();
+    for step in 0..program.steps {
+        let of = |id: usize| {
+            step * program.tensors[id].shape.entries()..(step + 1) * program.tensors[id].shape.entries()
+        };
+        let residual = |witness: &mut Witness, check: usize, tensor: usize| {
+            witness.tensors[tensor][of(tensor)].fill(0);
+            let mut evaluation = Evaluation::new(program, witness).expect("sizes fit");
+            (0..step).for_each(|_| evaluation.advance().expect("parameters stay small"));
+            evaluation.check(&program.checks[check])
+        };
+        let outputs: Vec<i16> =
+            residual(witness, 3, 2).iter().map(|value| (value.div_euclid(1 << 12)) as i16).collect();
+        witness.tensors[2][of(2)].copy_from_slice(&outputs);
+        for (index, value) in outputs.iter().enumerate() {
+            witness.tensors[1][of(1)][index] = i16::from(*value > 0);
+            witness.tensors[3][of(3)][index] = table[(i64::from(*value) + (1 << 12)) as usize] as i16;
+        }
+        let sums: Vec<i16> = residual(witness, 5, 4).iter().map(|value| *value as i16).collect();
+        witness.tensors[4][of(4)].copy_from_slice(&sums);
+        let deltas: Vec<i16> =
+            residual(witness, 6, 0).iter().map(|value| -value.div_euclid(1 << 8) as i16).collect();
+        witness.tensors[0][of(0)].copy_from_slice(&deltas);
     }
 }
 

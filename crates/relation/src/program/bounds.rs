@@ -96,6 +96,8 @@ pub enum ProgramError {
 struct Bounds<'a> {
     program: &'a Program,
     tensors: Vec<Option<u128>>,
+    /// Tensors that a check shows to be 0 or 1: a bound of 1 alone would leave -1.
+    booleans: Vec<TensorId>,
 }
 
 impl Program {
@@ -236,10 +238,12 @@ impl Program {
                 what: "a factor of a product is a product",
             }),
             Value::Product(product) => [&product.left, &product.right].into_iter().try_for_each(|operand| {
-                let lengths = [operand.shape.rows, operand.shape.columns, operand.terms.len()];
-                for (found, limit) in lengths.into_iter().zip([MAX_AXIS, MAX_AXIS, MAX_PARTS]) {
-                    if found == 0 || found > limit {
-                        let what = format!("rows, columns or terms of a factor in `{}`", check.name);
+                let Shape { rows, columns } = operand.shape;
+                let sizes = [("rows", rows, MAX_AXIS), ("columns", columns, MAX_AXIS)];
+                let terms = ("terms", operand.terms.len(), MAX_PARTS);
+                for (what, found, limit) in sizes.into_iter().chain([terms]) {
+                    if !(1..=limit).contains(&found) {
+                        let what = format!("{what} of a factor in `{}`", check.name);
                         return Err(ProgramError::Size { what, found, limit });
                     }
                 }
@@ -269,15 +273,18 @@ impl Program {
 
     /// Bounds of committed tensors, each from a check that involves tensors with bounds alone, until none is found any more.
     fn tensor_bounds(&self) -> Bounds<'_> {
-        let mut bounds = Bounds { program: self, tensors: vec![None; self.tensors.len()] };
+        let booleans = self.checks.iter().filter_map(|check| {
+            let boolean = boolean(check)?;
+            self.is_whole(check, boolean).then_some(boolean)
+        });
+        let booleans = booleans.collect();
+        let mut bounds = Bounds { program: self, tensors: vec![None; self.tensors.len()], booleans };
         loop {
             let found = self.checks.iter().find_map(|check| {
-                let (TensorId(id), bound) = bounds.by_check(check)?;
-                let tensor = self.tensors.get(id)?;
-                // The check has to be about the whole tensor.
-                let whole =
-                    tensor.shape.rows <= check.shape.rows && tensor.shape.columns <= check.shape.columns;
-                (whole && bounds.tensors.get(id) == Some(&None)).then_some((id, bound))
+                let (tensor, bound) = bounds.by_check(check)?;
+                let TensorId(id) = tensor;
+                let new = bounds.tensors.get(id) == Some(&None);
+                (new && self.is_whole(check, tensor)).then_some((id, bound))
             });
             let Some((id, bound)) = found else { return bounds };
             if let Some(tensor) = bounds.tensors.get_mut(id) {
@@ -285,11 +292,38 @@ impl Program {
             }
         }
     }
+
+    /// Whether a check is about all of a tensor.
+    fn is_whole(&self, check: &Check, TensorId(id): TensorId) -> bool {
+        self.tensors.get(id).is_some_and(|tensor| {
+            tensor.shape.rows <= check.shape.rows && tensor.shape.columns <= check.shape.columns
+        })
+    }
+}
+
+/// The tensor that a check shows to be 0 or 1.
+fn boolean(check: &Check) -> Option<TensorId> {
+    let [square, alone] = check.terms.as_slice() else { return None };
+    match (check.rule, check.offset, square, alone) {
+        (
+            Rule::Zero,
+            0,
+            Term {
+                coefficient: 1,
+                value: Value::Entrywise(Source::Committed(left), Source::Committed(right)),
+            },
+            Term { coefficient: -1, value: Value::Source(Source::Committed(alone)) },
+        ) if left == right && left == alone => Some(*alone),
+        _ => None,
+    }
 }
 
 impl Bounds<'_> {
     /// The tensor that a check bounds, with its bound.
     fn by_check(&self, check: &Check) -> Option<(TensorId, u128)> {
+        if let Some(boolean) = boolean(check) {
+            return Some((boolean, 1));
+        }
         let terms: Vec<(i64, &Value)> =
             check.terms.iter().map(|term| (term.coefficient, &term.value)).collect();
         let offset = u128::from(check.offset.unsigned_abs());
@@ -307,15 +341,8 @@ impl Bounds<'_> {
                     (-1, Value::Source(Source::Committed(same_sign))),
                 ],
             ) if check.offset == 0 && number == same_number && sign == same_sign => {
-                (self.tensors.get(sign.0) == Some(&Some(1))).then_some((*number, 1 << 16))
+                self.booleans.contains(sign).then_some((*number, 1 << 16))
             }
-            (
-                Rule::Zero,
-                [
-                    (1, Value::Entrywise(Source::Committed(left), Source::Committed(right))),
-                    (-1, Value::Source(Source::Committed(alone))),
-                ],
-            ) if check.offset == 0 && left == right && left == alone => Some((*alone, 1)),
             (Rule::Zero, _) => {
                 let is_free = |term: &&Term| match (&term.value, term.coefficient) {
                     (Value::Source(Source::Committed(TensorId(id))), 1 | -1) => {
@@ -452,6 +479,12 @@ mod tests {
         unbounded(&["x"], vec![check(Rule::Word { shift: 0 }, 0, vec![Term::source(1 << 16, source(0))])]);
         unbounded(&["x"], vec![word(0, 1)]);
         unbounded(&["x", "s", "z"], vec![word(0, 0), sign_check()]);
+        // A sign that is -1, so that 2 s z - z - s is 1 - 3 z: as small as a sign, but none.
+        let minus_one = check(Rule::Zero, 1, vec![Term::source(1, source(1))]);
+        unbounded(&["x", "s", "z"], vec![word(0, 0), minus_one, sign_check()]);
+        let mut part = boolean();
+        part.shape.columns = 2;
+        unbounded(&["x", "s", "z"], vec![word(0, 0), part, word(1, 0), sign_check()]);
         unbounded(
             &["x", "y"],
             vec![
@@ -496,6 +529,22 @@ mod tests {
         assert!(matches!(
             program(&["x"], vec![word(0, 0), nested]).validate(),
             Err(ProgramError::Form { .. })
+        ));
+        // A factor without terms or without entries, and samples of no columns.
+        let empty = Operand { terms: Vec::new(), ..operand(3) };
+        let nothing = Operand { shape: Shape { rows: 0, columns: 3 }, ..empty.clone() };
+        let wide = Operand { shape: Shape { rows: 2, columns: MAX_AXIS + 1 }, ..operand(3) };
+        for factor in [empty, nothing, wide] {
+            let product = check(Rule::Zero, 0, vec![Term::product(1, operand(3), factor)]);
+            assert!(matches!(
+                program(&["x"], vec![word(0, 0), product]).validate(),
+                Err(ProgramError::Size { .. })
+            ));
+        }
+        let samples = check(Rule::Zero, 0, vec![Term::source(1, Source::Samples { first: 0, columns: 0 })]);
+        assert!(matches!(
+            program(&["x"], vec![word(0, 0), samples]).validate(),
+            Err(ProgramError::Source { .. })
         ));
         let mut none = program(&["x"], vec![word(0, 0)]);
         none.steps = 0;

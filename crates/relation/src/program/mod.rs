@@ -261,7 +261,8 @@ impl Program {
                 self.tensors.get(id).map(|tensor| tensor.shape)
             }
             Source::Parameter(ParameterId(id)) => self.parameters.get(id).map(|parameter| parameter.shape),
-            Source::Samples { first, columns } => (first.checked_add(columns)? <= self.samples.width)
+            Source::Samples { first, columns } => (columns > 0
+                && first.checked_add(columns)? <= self.samples.width)
                 .then_some(Shape { rows: self.samples.per_step, columns }),
         }
     }
@@ -269,16 +270,16 @@ impl Program {
     /// The tensors that a step takes over from the one before, each once, in order.
     pub fn carried(&self) -> Vec<TensorId> {
         let mut carried = Vec::new();
-        let mut add = |source: &Source| {
+        let mut add = |source: Source| {
             if let Source::Before(id) = source
-                && !carried.contains(id)
+                && !carried.contains(&id)
             {
-                carried.push(*id);
+                carried.push(id);
             }
         };
         for check in &self.checks {
-            check.terms.iter().for_each(|term| term.value.sources().iter().for_each(&mut add));
-            if let Rule::Exponential { result } = &check.rule {
+            check.terms.iter().flat_map(|term| term.value.sources()).for_each(&mut add);
+            if let Rule::Exponential { result } = check.rule {
                 add(result);
             }
         }

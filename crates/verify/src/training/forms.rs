@@ -40,10 +40,11 @@ impl AxisForm {
         Self { point: point.to_vec(), first: 0, length }
     }
 
-    /// The same form with no weight from `limit` on.
+    /// The same form with no weight from `limit` on. A form without any weight begins at zero, so that it lies inside of every axis.
     pub fn cut(&self, limit: usize) -> Self {
         let length = self.length.min(limit.saturating_sub(self.first));
-        Self { point: self.point.clone(), first: self.first, length }
+        let first = if length == 0 { 0 } else { self.first };
+        Self { point: self.point.clone(), first, length }
     }
 
     /// The weights from `first` on.
@@ -167,6 +168,7 @@ mod tests {
             assert_eq!(form.at(&at), inner_product(&dense, &eq_table(&at, 32)));
             assert_eq!(form.cut(first + 1).weights().len(), 1);
             assert_eq!(form.cut(first).pieces(1), []);
+            assert_eq!((form.cut(first).first, form.cut(first).at(&at)), (0, Scalar::zero()));
         }
     }
 }

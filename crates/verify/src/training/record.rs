@@ -8,6 +8,7 @@ use lorica_relation::training::Settings;
 use lorica_tensor::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::ProofBatch;
 use super::run::{Run, RunId, RunInvalid, RunState};
 use crate::canonical;
 use crate::manifest::{ManifestError, field};
@@ -288,6 +289,19 @@ impl PinnedRun {
     pub fn batches_of(&self, entry: &ProofEntry) -> &[Vec<usize>] {
         let place = |step: u64| usize::try_from(step).unwrap_or(usize::MAX);
         self.batches.get(place(entry.first)..place(entry.end())).unwrap_or_default()
+    }
+
+    /// As [`PinnedRun::verify_next`], but for one equation, which is added to a batch: all states are worth something only if the
+    /// batch holds.
+    pub fn defer_next(
+        &self,
+        state: &RunState,
+        entry: &ProofEntry,
+        proof: &[u8],
+        generators: &Generators,
+        batch: &mut ProofBatch,
+    ) -> Result<RunState, InvalidRun> {
+        Ok(self.run().defer(state, self.batches_of(entry), proof, generators, batch)?)
     }
 
     /// Verifies the next proof; returns the state after it.

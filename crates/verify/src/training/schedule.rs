@@ -26,7 +26,8 @@ const PROGRAM: Label = Label("training: program");
 const START: Label = Label("training: starting commitment");
 const SELECTED: Label = Label("training: selected row");
 const TENSORS: Label = Label("training: tensors");
-const BETA: Label = Label("training: beta");
+/// The label of beta: public for the same tests as gamma.
+pub const BETA: Label = Label("training: beta");
 const MULTIPLICITIES: Label = Label("training: multiplicities");
 /// The label of gamma: public, so that a test can show what is accepted with a gamma known beforehand.
 pub const GAMMA: Label = lookup::GAMMA;
@@ -269,6 +270,11 @@ impl<'t, 'c> ColumnStep<'t, 'c> {
     /// The forms that are zero if everything so far is true.
     pub fn zeros(&self) -> &[AffineForm] {
         &self.zeros
+    }
+
+    /// What all rows together hold, by the slots, if everything so far is true.
+    pub fn value(&self) -> &AffineForm {
+        &self.value
     }
 
     /// Binds the index inside a row; then mu and theta are drawn, with every scratch commitment fixed.

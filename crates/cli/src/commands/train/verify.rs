@@ -10,6 +10,7 @@ use lorica_argument::generators::Generators;
 use lorica_relation::training::{Effective, Loss, Settings};
 use lorica_tensor::Digest;
 use lorica_verify::training::{
+    ProofBatch,
     record::{InvalidRun, PinnedRun, ReadRun, RecordError},
     run::RunState,
 };
@@ -119,7 +120,9 @@ fn check(
     }
     let generators = Generators::derive(read.row_length(), 0);
     let pinned = read.pin(&files.files(), settings, &generators)?;
-    let mut state = pinned.run().begin().map_err(InvalidRun::from)?;
+    let begin = pinned.run().begin().map_err(InvalidRun::from)?;
+    // The costliest equation of every proof is checked once for all of them.
+    let (mut state, mut batch) = (begin.clone(), ProofBatch::default());
     let progress = console.progress("verifying proofs", Unit::Items);
     let mut proof_bytes = 0;
     let all = pinned.record.proofs.len() as u64;
@@ -134,9 +137,17 @@ fn check(
                 entry.digest
             )));
         }
-        state = pinned.verify_next(&state, entry, &proof, &generators)?;
+        state = pinned.defer_next(&state, entry, &proof, &generators, &mut batch)?;
         proof_bytes += proof.len();
         progress.set(number, all);
+    }
+    if !batch.holds(&generators) {
+        // One of them does not hold: each by itself, to name it.
+        let mut state = begin;
+        for entry in &pinned.record.proofs {
+            state = pinned.verify_next(&state, entry, &read_proof(public, entry)?, &generators)?;
+        }
+        return Err(Refusal::Invalid("the proofs do not hold together".to_owned()));
     }
     Ok(TrainVerdict::valid(args, &pinned, &state, proof_bytes))
 }
