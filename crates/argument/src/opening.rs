@@ -10,7 +10,8 @@
 //!   at `ceil(n / 2)` and the shorter one is padded with identities, so 4,159 entries do not double to 8,192.
 //!   Nothing in it needs to hide: v is uniform already.
 //!
-//! Every check is one multi-scalar multiplication that must give the identity.
+//! Every check is one multi-scalar multiplication that must give the identity. [`EquationBatch`] checks many at once, by one over
+//! the bases that they share.
 
 use ark_ff::Field;
 use lorica_algebra::multilinear::inner_product;
@@ -184,13 +185,24 @@ impl OpeningProof {
         statement: OpeningStatement<'_>,
         transcript: &mut dyn Transcript,
     ) -> Result<(), OpeningError> {
+        let bases = statement.bases;
+        let equation = self.equation(statement, transcript)?;
+        if equation.holds(bases) { Ok(()) } else { Err(equation.failure) }
+    }
+
+    /// Everything of [`OpeningProof::verify`] but the multi-scalar multiplication: what has to give the identity.
+    pub fn equation(
+        &self,
+        statement: OpeningStatement<'_>,
+        transcript: &mut dyn Transcript,
+    ) -> Result<OpeningEquation, OpeningError> {
         let e = mask_challenge(transcript, &self.mask_commitment, &self.mask_value);
         let target = self.mask_value + e * statement.value;
         // The equation gathers as: <v, G> + tau h - C_y - e C_u (- folds) = 0.
         let OpeningStatement { bases, blinding, form_base, commitment, form, .. } = statement;
         let size = bases.iter().fold(0usize, |sum, run| sum.saturating_add(run.len()));
-        let mut points: Vec<Point> = bases.concat();
-        let mut scalars;
+        let mut others = CommitmentTerms::default();
+        let scalars;
         let failure = match &self.response {
             OpeningResponse::Fast { vector } => {
                 check_size(size, vector.len())?;
@@ -218,18 +230,23 @@ impl OpeningProof {
                 let weights = fold_weights(size, &inverses);
                 let form_value = inner_product(&weights, &form) * last;
                 scalars = weights.iter().map(|weight| *weight * last).collect();
-                scalars.extend(fold_terms.scalars);
-                points.extend(fold_terms.points);
-                scalars.push((form_value - target) * factor);
-                points.push(form_base);
+                others = fold_terms;
+                others.push((form_value - target) * factor, form_base);
                 OpeningError::InnerProduct
             }
         };
-        scalars.extend([self.blind, -Scalar::from(1u8)]);
-        points.extend([blinding, *self.mask_commitment.point()]);
-        scalars.extend(commitment.scalars.iter().map(|scalar| -(e * scalar)));
-        points.extend(commitment.points);
-        if point::multiscalar(&scalars, &points) == point::identity() { Ok(()) } else { Err(failure) }
+        others.push(self.blind, blinding);
+        others.push(-Scalar::from(1u8), *self.mask_commitment.point());
+        others.scalars.extend(commitment.scalars.iter().map(|scalar| -(e * scalar)));
+        others.points.extend(commitment.points);
+        let mut rest: &[Scalar] = &scalars;
+        let mut runs = Vec::with_capacity(bases.len());
+        for run in bases {
+            let (of_run, after) = rest.split_at_checked(run.len()).unwrap_or((rest, &[]));
+            runs.push(of_run.to_vec());
+            rest = after;
+        }
+        Ok(OpeningEquation { runs, others, failure })
     }
 
     /// Reads an opening of a vector of `entries` entries.
@@ -269,6 +286,76 @@ impl OpeningProof {
                 writer.scalar(last);
             }
         }
+    }
+}
+
+/// A sum of scalars times points that is the identity if an opening holds.
+#[derive(Debug, Clone)]
+pub struct OpeningEquation {
+    /// Scalars of the statement's bases, run by run.
+    runs: Vec<Vec<Scalar>>,
+    /// Everything else.
+    others: CommitmentTerms,
+    failure: OpeningError,
+}
+
+impl OpeningEquation {
+    fn holds(&self, bases: &[&[Point]]) -> bool {
+        let runs = self.runs.iter().flatten().copied();
+        let scalars: Vec<Scalar> = runs.chain(self.others.scalars.iter().copied()).collect();
+        let points = [&bases.concat(), self.others.points.as_slice()].concat();
+        scalars.len() == points.len() && point::multiscalar(&scalars, &points) == point::identity()
+    }
+}
+
+/// Equations that are checked together: a random combination of them is the identity.
+///
+/// Their weights are drawn from a digest of all that fixes the equations, statements and proofs; so for a false one among n, the
+/// combination is the identity with probability `2^-126`, up to the quality of the hash.
+#[derive(Debug, Clone, Default)]
+pub struct EquationBatch {
+    equations: Vec<OpeningEquation>,
+    seeds: blake3::Hasher,
+}
+
+impl EquationBatch {
+    /// Adds an equation, with a digest of the statement and the proof that it is made from.
+    pub fn add(&mut self, equation: OpeningEquation, fixed_by: &[u8; 32]) {
+        self.seeds.update(fixed_by);
+        self.equations.push(equation);
+    }
+
+    /// The number of equations.
+    pub fn len(&self) -> usize {
+        self.equations.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.equations.is_empty()
+    }
+
+    /// Checks all equations over bases of which each one uses the first of every run; `false` too if it uses more than there are.
+    pub fn holds(&self, bases: &[&[Point]]) -> bool {
+        let seed = crate::transcript::Seed(*self.seeds.finalize().as_bytes());
+        let mut runs: Vec<Vec<Scalar>> = bases.iter().map(|run| vec![Scalar::from(0u8); run.len()]).collect();
+        let mut others = CommitmentTerms::default();
+        for (equation, weight) in self.equations.iter().zip(seed.short(self.equations.len())) {
+            let weight = lorica_algebra::scalar::from_challenge(weight);
+            if equation.runs.len() > runs.len() {
+                return false;
+            }
+            for (sum, run) in runs.iter_mut().zip(&equation.runs) {
+                if run.len() > sum.len() {
+                    return false;
+                }
+                sum.iter_mut().zip(run).for_each(|(sum, scalar)| *sum += weight * scalar);
+            }
+            for (scalar, point) in equation.others.scalars.iter().zip(&equation.others.points) {
+                others.push(weight * scalar, *point);
+            }
+        }
+        OpeningEquation { runs, others, failure: OpeningError::Commitment }.holds(bases)
     }
 }
 

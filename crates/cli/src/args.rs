@@ -426,6 +426,9 @@ pub(crate) struct BenchSummaryArgs {
 pub(crate) struct BenchShowArgs {
     /// File made by a `lorica bench` command with --json
     pub(crate) file: PathBuf,
+    /// Folder to draw the plots of the result into, for a result of `bench identity`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plots: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

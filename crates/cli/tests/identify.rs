@@ -57,6 +57,13 @@ fn the_same_weights_in_another_number_type_are_same_and_the_bundle_proves_it() {
     let checks = report["structure"].as_array().unwrap();
     let digest = checks.iter().find(|check| check["name"] == "weights-digest").unwrap();
     assert_eq!(digest["details"]["outcome"], "different");
+    // One object has one digest, wherever the evidence names it.
+    let transcript = fs::read_to_string(out.join("evidence.ndjson")).unwrap();
+    let first: Value = serde_json::from_str(transcript.lines().next().unwrap()).unwrap();
+    let header = &first["record"]["header"];
+    let named = |side: &Value| side["details"]["weights-digest"].as_str().unwrap().to_owned();
+    let both = format!("{} and {}", named(&header["reference"]), named(&header["candidates"][0]));
+    assert_eq!(digest["finding"], both);
 
     // The key of the challenges is no secret any more, and lies nowhere else.
     assert!(!out.join("challenge-key.secret").exists());
@@ -208,6 +215,52 @@ fn a_recording_stands_in_for_the_reference_and_is_used_up() {
     let text = fs::read_to_string(&recording).unwrap();
     fs::write(&recording, text.replacen("\"index\":3", "\"index\":4", 1)).unwrap();
     compare(&same, "changed", &[]).code(4).says(&["lines before were changed"]);
+}
+
+#[test]
+fn a_family_of_prompts_is_added_by_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let families = folder.path().join("families");
+    fs::create_dir(&families).unwrap();
+    let builtin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../identity/families");
+    for file in fs::read_dir(builtin).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), families.join(file.file_name())).unwrap();
+    }
+    let chess = serde_json::json!({
+        "format": "lorica-family-1",
+        "name": "chess",
+        "about": "Games, as a coach speaks of them.",
+        "templates": ["In round {round} the {player} answered with a quiet move and the {player.other} attacked on move {move}"],
+        "lists": {"player": ["junior champion", "visiting master", "school teacher"]},
+        "numbers": {"round": {"from": 1, "to": 40}, "move": {"from": 4, "to": 60}}
+    });
+    fs::write(families.join("chess.json"), chess.to_string()).unwrap();
+    let out = folder.path().join("out");
+    let report = lorica(args![
+        "identify",
+        "--reference",
+        gpt2(),
+        "--candidate",
+        gpt2(),
+        "--mode",
+        "quick",
+        "--families",
+        &families,
+        "--out",
+        &out,
+        "--json"
+    ])
+    .code(0)
+    .json();
+    assert_eq!(report["rule"]["families"].as_array().unwrap().len(), 6);
+    // Rounds of six: four of them are too few for SAME, and each family was asked as often as the others.
+    assert_eq!(only(&report)["queries"], 30);
+    let transcript = fs::read_to_string(out.join("evidence.ndjson")).unwrap();
+    assert_eq!(transcript.matches("\"family\":\"chess\"").count(), 5);
+    // The file is part of the evidence, so whoever checks it needs no other.
+    assert!(out.join("families/chess.json").exists());
+    lorica(args!["verify", "--bundle", &out]).code(0);
 }
 
 #[test]

@@ -183,6 +183,36 @@ fn a_server_with_other_tokens_is_compared_by_text() {
 }
 
 #[test]
+fn the_robustness_suite_measures_what_a_right_answer_is() {
+    let report = lorica(args![
+        "identify",
+        "robustness",
+        "--model",
+        gpt2(),
+        "--only",
+        "temperature 1.5",
+        "--runs",
+        "2",
+        "--text-runs",
+        "1",
+        "--measured-on",
+        "20",
+        "--seed",
+        "1",
+        "--json"
+    ]);
+    let report = report.code(0).json();
+    let [told, silent] = report["cases"].as_array().unwrap().as_slice() else { panic!("{report}") };
+    assert!(told["measured"]["mean"].as_f64().unwrap() > 0.15, "{told}");
+    assert_eq!((&told["wrong"]["count"], &told["wrong"]["of"]), (&0.into(), &2.into()), "{told}");
+    assert_eq!(told["same"]["count"], 0, "{told}");
+    // There is no such distance between texts.
+    assert!(silent["measured"].is_null() && silent["wrong"].is_null(), "{silent}");
+    // What needs another model is named as left out, and what was not wanted is not.
+    assert_eq!(report["left_out"].as_array().unwrap().len(), 0);
+}
+
+#[test]
 fn a_calibration_is_no_endpoints() {
     let folder = tempfile::tempdir().unwrap();
     let calibration = folder.path().join("calibration.json");

@@ -12,6 +12,7 @@
 //! | [`agreement`] | what two sides can be compared by |
 //! | [`run`] | rounds of challenges, scores and the stop |
 //! | [`comparison`] | a run with its evidence |
+//! | [`measured`] | how far two models are apart, measured, and which decisions that contradicts |
 //! | [`survey`] | the real run on many pairs of the zoo, whose relation is known |
 //! | [`calibrate`] | how far a model is from itself |
 //! | [`relation`] | how two models are related |
@@ -25,6 +26,7 @@ pub mod calibrate;
 pub mod comparison;
 pub mod engine;
 pub mod local;
+pub mod measured;
 pub mod recording;
 pub mod recut;
 pub mod relation;

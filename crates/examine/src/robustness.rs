@@ -2,20 +2,25 @@
 //! compared with the model itself several times under new keys, as `identify` compares it: what is asked is agreed on
 //! with the server first.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+    time::Duration,
+};
 
 use lorica_endpoint::{
     Endpoint, EndpointConfig,
     server::{Behaviour, Engine, Offers, PromptOffer, RouteBy, ServeError, ServerOptions, serve},
 };
 use lorica_identity::{
-    Bank, BankError, ChallengeKey, Decision, Mode, Plan, PlanError, PlanParts, Question, Rate,
-    RespondentError, SequentialTest, bank::DEFAULT_POSITIONS,
+    Bank, BankError, Challenge, ChallengeKey, Decision, Mode, Plan, PlanError, PlanParts, Question, Rate,
+    RespondentError, ScoreScale, SequentialTest, bank::DEFAULT_POSITIONS,
 };
 use serde::Serialize;
 
 use crate::{
-    agreement::{self, AgreementError, Wish},
+    agreement::{self, Agreement, AgreementError, Wish},
+    measured::{Allowed, Measured},
     run::{Contender, Examination, LedgerError, Rounds, Unwritten},
     side::Side,
 };
@@ -74,6 +79,11 @@ pub struct CaseResult {
     pub queries: u32,
     /// What the first error said.
     pub first_error: Option<String>,
+    /// How far its answers are from the model's, by log-probabilities and on challenges that no run asks; none where
+    /// texts are compared, or where it fails.
+    pub measured: Option<Measured>,
+    /// Runs whose decision is contradicted by what was measured.
+    pub wrong: Option<Rate>,
 }
 
 /// Why the suite did not run.
@@ -117,6 +127,8 @@ pub struct Suite<'a> {
     pub keys: &'a [ChallengeKey],
     /// Of servers that tell texts alone, so many runs at most: they take many more requests.
     pub text_runs: usize,
+    /// Challenges on which the distance of each server that tells log-probabilities is measured; 0 measures nothing.
+    pub measured_on: u32,
 }
 
 /// What of the suite's needs there is.
@@ -141,10 +153,12 @@ const RECUT: &str = "shares 70 % of the vocabulary";
 /// The cases of the suite, as far as there is what they need.
 pub fn cases(available: Available) -> Vec<Case> {
     let route = |share| Behaviour::Route { share, seed: 1, by: RouteBy::Request };
+    // The same prompts always, as somebody does it who has put a trigger into a model.
+    let backdoor = Behaviour::Route { share: 0.01, seed: 1, by: RouteBy::Prompt };
     let mut all = vec![
         ("honest", vec![], Expected::Same),
-        ("paraphrases prompts", vec![Behaviour::Paraphrase], Expected::Different),
-        ("keeps the last 4 words", vec![Behaviour::Truncate { words: 4 }], Expected::Different),
+        ("paraphrases prompts", vec![Behaviour::Paraphrase], Expected::Measured),
+        ("keeps the last 4 words", vec![Behaviour::Truncate { words: 4 }], Expected::Measured),
         ("temperature 1.05", vec![Behaviour::Temperature { factor: 1.05 }], Expected::Measured),
         ("temperature 1.5", vec![Behaviour::Temperature { factor: 1.5 }], Expected::Different),
         (
@@ -163,6 +177,7 @@ pub fn cases(available: Available) -> Vec<Case> {
             ("routes 10 % to another model", vec![route(0.1)], Expected::Measured),
             ("routes 50 % to another model", vec![route(0.5)], Expected::Measured),
             ("is another model", vec![route(1.0)], Expected::Different),
+            ("answers 1 % of the prompts otherwise", vec![backdoor], Expected::Measured),
             (
                 "recognises log-probability requests",
                 vec![Behaviour::Recognise { containing: Vec::new(), log_probabilities: true }],
@@ -216,87 +231,123 @@ impl Suite<'_> {
                 ..ServerOptions::default()
             },
         )?;
-        let mut queries = Vec::new();
-        let [mut same, mut different, mut undecided, mut error] = [0; 4];
-        let (mut first_error, mut by_text, mut by_text_because) = (None, 0, None);
-        let runs = if case.tells { self.keys.len() } else { self.keys.len().min(self.text_runs) };
-        for (run, key) in (0..).zip(self.keys.iter().take(runs)) {
-            let mut config = EndpointConfig::new(server.url(), self.engine.model());
+        let model = self.engine.model().to_owned();
+        let connect = |seed| {
+            let mut config = EndpointConfig::new(server.url(), &model);
             config.retries.backoff = Duration::from_millis(50);
             config.parallel = NonZeroUsize::MIN.saturating_add(1);
-            // The reference draws its samples with other seeds.
-            config.seed = 1000 + run;
-            let once = self.once(key, Side::Endpoint(Box::new(Endpoint::connect(config)?)))?;
-            match once.ending {
-                Ok(Decision::Same) => same += 1,
-                Ok(Decision::Different { .. }) => different += 1,
-                Ok(Decision::Undecided) => undecided += 1,
-                Err(fault) => {
-                    error += 1;
-                    first_error.get_or_insert(fault);
-                }
-            }
-            if case.tells && once.by_text {
-                by_text += 1;
-                by_text_because.get_or_insert(once.reasons.join("; "));
-            }
-            queries.push(once.queries);
+            config.seed = seed;
+            Endpoint::connect(config).map(|endpoint| Side::Endpoint(Box::new(endpoint)))
+        };
+        let runs = if case.tells { self.keys.len() } else { self.keys.len().min(self.text_runs) };
+        let mut all = Vec::with_capacity(runs);
+        // The reference draws its samples with other seeds.
+        let seeds = 1000..;
+        for (seed, key) in seeds.zip(self.keys.iter().take(runs)) {
+            all.push(self.once(key, connect(seed)?)?);
         }
+        let measured = match case.tells && self.measured_on > 1 {
+            true => self.measure(connect(999)?)?,
+            false => None,
+        };
         server.shutdown();
-        queries.sort_unstable();
-        let rate = |count| Rate::new(count, runs as u64);
-        Ok(CaseResult {
-            name: case.name.clone(),
-            expected: case.expected,
-            tells: case.tells,
-            by_text,
-            by_text_because,
-            same: rate(same),
-            different: rate(different),
-            undecided: rate(undecided),
-            error: rate(error),
-            queries: queries.get(queries.len() / 2).copied().unwrap_or(0),
-            first_error,
-        })
+        Ok(result(case, &all, measured))
     }
 
-    fn once(&mut self, key: &ChallengeKey, endpoint: Side) -> Result<Once, RobustnessError> {
-        let mut candidates = [endpoint];
-        let agreed = match agreement::agree(self.reference, &mut candidates, self.bank, Wish::Most) {
+    /// One comparison.
+    fn once(&mut self, key: &ChallengeKey, mut endpoint: Side) -> Result<Once, RobustnessError> {
+        let agreed = match self.agree(&mut endpoint)? {
             Ok(agreed) => agreed,
-            Err(AgreementError::Respondent(fault)) => return Ok(Once::failed(&fault)),
-            Err(error) => return Err(error.into()),
+            Err(fault) => return Ok(Once::failed(fault)),
         };
-        let plan = Plan::new(PlanParts {
-            mode: self.mode.clone(),
-            scale: agreed.scale(),
-            candidates: std::num::NonZeroU32::MIN,
-            families: self.bank.families(),
-            budget: None,
-            rare_rate: None,
-        })?;
+        let plan = self.plan(agreed.scale())?;
         let challenges = self.bank.challenges(key, "robustness", 0..plan.maximum(), DEFAULT_POSITIONS)?;
-        let examination = Examination {
-            question: agreed.question,
-            plan: &plan,
-            challenges: &challenges,
-            rounds: Rounds::Even,
-            top: agreed.top,
-        };
-        let mut contenders = candidates.each_mut().map(|respondent| Contender {
+        let examination = examination(&agreed, &plan, &challenges);
+        let mut contenders = [Contender {
             batch: plan.families().len(),
-            respondent,
+            respondent: &mut endpoint,
             test: SequentialTest::new(plan.clone()),
-        });
+        }];
         let outcomes = examination.run(self.reference, &mut contenders, &mut Unwritten, &mut |_| ())?;
         let by_text = matches!(agreed.question, Question::Texts { .. });
-        let failed = || Once::failed(&"the run has no outcome");
+        let failed = || Once::failed("the run has no outcome".to_owned());
         Ok(outcomes.into_iter().next().map_or_else(failed, |outcome| Once {
             ending: outcome.ending.map_err(|fault| fault.to_string()),
             queries: outcome.state.n,
             by_text,
             reasons: agreed.reasons,
         }))
+    }
+
+    /// How far a server's answers are from the model's, and what that allows; none where it fails or tells texts alone.
+    fn measure(&mut self, mut endpoint: Side) -> Result<Option<(Measured, Allowed)>, RobustnessError> {
+        let agreed = match self.agree(&mut endpoint)? {
+            Ok(agreed) if agreed.question == Question::Distributions => agreed,
+            Ok(_) | Err(_) => return Ok(None),
+        };
+        let plan = self.plan(ScoreScale::Distance)?;
+        // Everybody may know this key: none of the servers knows any.
+        let key = ChallengeKey::new([0x5a; 32]);
+        let wanted = 0..self.measured_on;
+        let challenges = self.bank.challenges(&key, "robustness-distance", wanted, DEFAULT_POSITIONS)?;
+        let scores = examination(&agreed, &plan, &challenges).scores(self.reference, &mut endpoint);
+        Ok(scores.ok().filter(|scores| scores.len() > 1).map(|scores| {
+            let measured = Measured::of(&scores);
+            (measured, measured.allowed(&plan))
+        }))
+    }
+
+    /// What the server can be asked, or what went wrong with it.
+    fn agree(&mut self, endpoint: &mut Side) -> Result<Result<Agreement, String>, RobustnessError> {
+        let candidates = std::slice::from_mut(endpoint);
+        match agreement::agree(self.reference, candidates, self.bank, Wish::Most) {
+            Ok(agreed) => Ok(Ok(agreed)),
+            Err(AgreementError::Respondent(fault)) => Ok(Err(fault.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn plan(&self, scale: ScoreScale) -> Result<Plan, PlanError> {
+        Plan::new(PlanParts {
+            mode: self.mode.clone(),
+            scale,
+            candidates: NonZeroU32::MIN,
+            families: self.bank.families(),
+            budget: None,
+            rare_rate: None,
+        })
+    }
+}
+
+fn examination<'a>(agreed: &Agreement, plan: &'a Plan, challenges: &'a [Challenge]) -> Examination<'a> {
+    Examination { question: agreed.question, plan, challenges, rounds: Rounds::Even, top: agreed.top }
+}
+
+/// What the runs of a case add up to.
+fn result(case: &Case, runs: &[Once], measured: Option<(Measured, Allowed)>) -> CaseResult {
+    let rate = |what: &dyn Fn(&Once) -> bool| {
+        Rate::new(runs.iter().filter(|run| what(run)).count() as u64, runs.len() as u64)
+    };
+    let mut queries: Vec<u32> = runs.iter().map(|run| run.queries).collect();
+    queries.sort_unstable();
+    let by_text: Vec<&Once> = runs.iter().filter(|run| case.tells && run.by_text).collect();
+    CaseResult {
+        name: case.name.clone(),
+        expected: case.expected,
+        tells: case.tells,
+        by_text: u32::try_from(by_text.len()).unwrap_or(u32::MAX),
+        by_text_because: by_text.first().map(|run| run.reasons.join("; ")),
+        same: rate(&|run| run.ending == Ok(Decision::Same)),
+        different: rate(&|run| matches!(run.ending, Ok(Decision::Different { .. }))),
+        undecided: rate(&|run| run.ending == Ok(Decision::Undecided)),
+        error: rate(&|run| run.ending.is_err()),
+        queries: queries.get(queries.len() / 2).copied().unwrap_or(0),
+        first_error: runs.iter().find_map(|run| run.ending.as_ref().err()).cloned(),
+        measured: measured.map(|(measured, _)| measured),
+        wrong: measured.map(|(measured, allowed)| {
+            let wrong = |decision| allowed.contradicts(decision, measured.visible);
+            rate(&|run| run.ending.as_ref().is_ok_and(|decision| wrong(*decision)))
+        }),
     }
 }
 
@@ -312,7 +363,7 @@ struct Once {
 
 impl Once {
     /// A run that ended before it began.
-    fn failed(fault: &dyn std::fmt::Display) -> Self {
-        Self { ending: Err(fault.to_string()), queries: 0, by_text: false, reasons: Vec::new() }
+    fn failed(fault: String) -> Self {
+        Self { ending: Err(fault), queries: 0, by_text: false, reasons: Vec::new() }
     }
 }

@@ -202,6 +202,32 @@ impl Examination<'_> {
         Ok(runners.into_iter().map(Runner::outcome).collect())
     }
 
+    /// The scores of all challenges that no side refused, without any stop: for measuring how far two sides are apart.
+    ///
+    /// # Errors
+    /// A side that fails, answers that cannot be compared.
+    pub fn scores(
+        &self,
+        reference: &mut dyn Respondent,
+        candidate: &mut dyn Respondent,
+    ) -> Result<Vec<f64>, Fault> {
+        let mut scores = Vec::with_capacity(self.challenges.len());
+        for challenges in self.challenges.chunks(ROUND) {
+            let ours = ask(reference, self.question, challenges, |_| ())?;
+            let theirs = ask(candidate, self.question, challenges, |_| ())?;
+            for (challenge, (ours, theirs)) in challenges.iter().zip(ours.into_iter().zip(theirs)) {
+                let (ours, theirs) = (self.cut(ours), self.cut(theirs));
+                let scored = score_challenge(&self.question, challenge, &ours, &theirs)
+                    .map_err(|source| Fault::Score { index: challenge.index, source })?;
+                match scored {
+                    Scored::Value(score) => scores.push(score),
+                    Scored::Withheld => {}
+                }
+            }
+        }
+        Ok(scores)
+    }
+
     /// Where the round that begins at `start` ends.
     fn round_end(&self, start: usize) -> usize {
         let families = self.plan.round().max(1) as usize;

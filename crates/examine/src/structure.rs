@@ -14,7 +14,7 @@ use lorica_identity::{
         TokenizerSummary, WeightsSummary, compare,
     },
 };
-use lorica_model::{ModelError, Tokenizer};
+use lorica_model::{ModelError, TensorEntry, Tokenizer, tensors_digest};
 use lorica_tensor::{
     checkpoint::{Checkpoint, LoadError},
     files::{FileError, read_at_most},
@@ -171,7 +171,7 @@ impl Reader<'_> {
         let mut descriptions = checkpoint.tensors();
         descriptions.sort_by(|a, b| a.name.cmp(&b.name));
         for description in descriptions {
-            let mut hash = Sha256::new();
+            let mut hash = blake3::Hasher::new();
             let mut left = TLSH_BYTES_OF_A_TENSOR;
             checkpoint.blocks(&description.name, |block| {
                 hash.update(block);
@@ -182,8 +182,8 @@ impl Reader<'_> {
             })?;
             let summary = TensorSummary {
                 shape: description.shape.iter().map(|&size| size as u64).collect(),
-                number_type: format!("{:?}", description.dtype),
-                sha256: hex(&hash.finalize()),
+                number_type: description.dtype.to_string(),
+                digest: hash.finalize().to_hex().to_string(),
             };
             tensors.insert(description.name, summary);
         }
@@ -191,17 +191,15 @@ impl Reader<'_> {
     }
 }
 
-/// A digest over all tensors by name, whatever their order and their files.
+/// The digest by which everything else names these weights too, whatever their order and their files.
 fn digest(tensors: &BTreeMap<String, TensorSummary>) -> String {
-    let mut hash = Sha256::new();
-    hash.update(b"lorica/structure/weights/1");
-    for (name, TensorSummary { shape, number_type, sha256 }) in tensors {
-        for part in [name.as_str(), &format!("{shape:?}"), number_type, sha256] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-    }
-    hex(&hash.finalize())
+    let entries = tensors.iter().map(|(name, tensor)| TensorEntry {
+        name,
+        number_type: tensor.number_type.clone(),
+        shape: tensor.shape.clone(),
+        digest: tensor.digest.clone(),
+    });
+    tensors_digest(entries).to_string()
 }
 
 /// The files of a model, sorted: what inference reads, and nothing that lies beside it.

@@ -117,12 +117,12 @@ fn features_of_files_by_hand() {
                     TensorSummary {
                         shape: vec![rows, 2],
                         number_type: "F32".into(),
-                        sha256: rows.to_string(),
+                        digest: rows.to_string(),
                     },
                 ),
                 (
                     "norm".into(),
-                    TensorSummary { shape: vec![4], number_type: "F32".into(), sha256: "n".into() },
+                    TensorSummary { shape: vec![4], number_type: "F32".into(), digest: "n".into() },
                 ),
             ]),
         }),

@@ -17,7 +17,7 @@ fn tokens(list: &[&str]) -> Vec<Token> {
 }
 
 fn tensor(shape: &[u64], digest: &str) -> TensorSummary {
-    TensorSummary { shape: shape.to_vec(), number_type: "F32".into(), sha256: digest.into() }
+    TensorSummary { shape: shape.to_vec(), number_type: "F32".into(), digest: digest.into() }
 }
 
 fn model() -> ModelSummary {

@@ -76,4 +76,4 @@ pub use progress::Progress;
 pub use rows::{LogitBlock, RowRequest};
 pub use stream::{PassReport, StreamedModel};
 pub use tokenizer::{Content, Tokenizer};
-pub use weights::Rounding;
+pub use weights::{Rounding, TensorEntry, tensors_digest};

@@ -160,23 +160,45 @@ impl WeightFiles {
         Err(ModelError::NotTied { path, output, embedding: outline.embedding.clone() })
     }
 
-    /// SHA-256 of the JSON list `[[name,type,shape,BLAKE3 of the bytes],...]` in the order of the names:
-    /// the same for one file and for any division into several.
+    /// [`tensors_digest`] of all tensors: the same for one file and for any division into several.
     pub(crate) fn digest(&self, progress: &mut dyn FnMut(Progress)) -> Result<Digest, ModelError> {
         let mut state = Progress { done: 0, total: self.total_bytes() };
         let mut entries = Vec::new();
         for (name, Place { file, description }) in &self.tensors {
-            entries.push(serde_json::json!([
+            entries.push(TensorEntry {
                 name,
-                description.dtype.to_string(),
-                description.shape,
-                file.digest(name)?.to_string(),
-            ]));
+                number_type: description.dtype.to_string(),
+                shape: description.shape.iter().map(|&size| size as u64).collect(),
+                digest: file.digest(name)?.to_string(),
+            });
             state.done += description.bytes as u64;
             progress(state);
         }
-        Ok(Digest::sha256(serde_json::Value::Array(entries).to_string().as_bytes()))
+        Ok(tensors_digest(entries))
     }
+}
+
+/// What a digest of weights holds of one tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorEntry<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its number type, such as `F32`.
+    pub number_type: String,
+    /// Its dimensions.
+    pub shape: Vec<u64>,
+    /// BLAKE3 of its bytes, as hexadecimal digits.
+    pub digest: String,
+}
+
+/// SHA-256 of the JSON list `[[name,type,shape,BLAKE3 of the bytes],...]`. The tensors are given in the order of their
+/// names.
+pub fn tensors_digest<'a>(tensors: impl IntoIterator<Item = TensorEntry<'a>>) -> Digest {
+    let entry = |TensorEntry { name, number_type, shape, digest }: TensorEntry<'a>| {
+        serde_json::json!([name, number_type, shape, digest])
+    };
+    let list: Vec<serde_json::Value> = tensors.into_iter().map(entry).collect();
+    Digest::sha256(serde_json::Value::Array(list).to_string().as_bytes())
 }
 
 /// What is done to weights after they are read: another number type, as another server might run them.

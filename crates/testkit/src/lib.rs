@@ -10,12 +10,13 @@ pub mod evidence;
 pub mod frozen;
 pub mod fuzz;
 pub mod mutate;
+pub mod pretender;
 pub mod random;
 pub mod range_simulator;
 pub mod rows;
 pub mod session;
 pub mod simulator;
 pub mod tamper;
-pub mod transcript;
-
 pub mod training;
+pub mod training_simulator;
+pub mod transcript;

@@ -7,7 +7,7 @@ use lorica_algebra::point::EncodedPoint;
 use lorica_algebra::{Point, Scalar};
 use lorica_argument::generators::Generators;
 use lorica_argument::opening::OpeningMode;
-use lorica_argument::transcript::FiatShamir;
+use lorica_argument::transcript::{FiatShamir, Transcript};
 use lorica_prove::randomness::{Entropy, Randomness};
 use lorica_prove::secret::AdapterSecret;
 use lorica_prove::training::commitments::Rows;
@@ -288,6 +288,18 @@ impl TrainingFixture {
         mode: OpeningMode,
         values: Option<&dyn TrainingValues>,
     ) -> Result<ProvenSteps, TrainingProofError> {
+        let entropy = Entropy(Zeroizing::new([5; 32]));
+        self.prove_on(mode, values, &entropy, &mut FiatShamir::new(TRAINING_PROTOCOL))
+    }
+
+    /// The same with given entropy, on a given transcript.
+    pub fn prove_on(
+        &self,
+        mode: OpeningMode,
+        values: Option<&dyn TrainingValues>,
+        entropy: &Entropy,
+        transcript: &mut dyn Transcript,
+    ) -> Result<ProvenSteps, TrainingProofError> {
         let honest;
         let values = match values {
             Some(values) => values,
@@ -303,8 +315,7 @@ impl TrainingFixture {
             secret: &self.secret,
             generators: &self.generators,
         };
-        let entropy = Entropy(Zeroizing::new([5; 32]));
-        prover.prove_on(mode, &entropy, &mut FiatShamir::new(TRAINING_PROTOCOL))
+        prover.prove_on(mode, entropy, transcript)
     }
 }
 

@@ -58,6 +58,31 @@ impl<T: Transcript> Transcript for Restated<T> {
     }
 }
 
+/// A transcript that takes in one message for another, whatever its label: the verifier without the defence that a digest is.
+pub struct Substituted<T> {
+    /// Everything else.
+    pub inner: T,
+    /// The message that it does not take in.
+    pub from: Vec<u8>,
+    /// What it takes in instead.
+    pub to: Vec<u8>,
+}
+
+impl<T: Transcript> Transcript for Substituted<T> {
+    fn absorb(&mut self, label: Label, message: &[u8]) {
+        let message = if message == self.from { &self.to } else { message };
+        self.inner.absorb(label, message);
+    }
+
+    fn seed(&mut self, label: Label) -> Seed {
+        self.inner.seed(label)
+    }
+
+    fn state(&self) -> [u8; 32] {
+        self.inner.state()
+    }
+}
+
 /// A transcript whose challenges were fixed before any message: what a simulator works with.
 ///
 /// Challenge number i is a function of a seed and i alone; messages change nothing.

@@ -13,6 +13,8 @@ use lorica_verify::registered::RegisteredAdapter;
 use lorica_verify::rows::data::RegisteredData;
 use lorica_verify::rows::joint::JointRegistration;
 use lorica_verify::rows::model::RegisteredModel;
+use lorica_verify::training::TrainingProof;
+use lorica_verify::training::context::Context;
 use lorica_verify::verdict::{
     Check, Evidence, Outcome, RecordedModule, RecordedStream, SessionRecord, judge,
 };
@@ -166,5 +168,34 @@ fn the_frozen_data_set_and_model_verify_and_are_made_again() {
     let of_both = ["data", "model"].iter().flat_map(|kind| files.map(|file| format!("{kind}/{file}")));
     for name in of_both.chain(["joint.bin".to_owned()]) {
         assert_eq!(read(&name), fs::read(again.path().join(&name)).unwrap(), "{name}");
+    }
+}
+
+/// Training proofs of both openings: what was proven then verifies now, and the same seeds make the same bytes. The program's digest
+/// is frozen with them.
+#[test]
+fn the_frozen_training_proofs_verify_and_are_made_again() {
+    let folder = frozen::training_folder();
+    let read = |name: &str| fs::read(folder.join(name)).unwrap();
+    let program = frozen::training_fixture().context.program().clone();
+    let (statement, digest) = frozen::read_training(&folder, program).unwrap();
+    assert_eq!(statement.program.digest(), digest, "programs have another digest than they had");
+    let context = Context::new(statement).unwrap();
+    let generators = Generators::derive(0, 0);
+    for name in ["proof-fast.bin", "proof-compact.bin"] {
+        let proof = read(name);
+        TrainingProof::verify_bytes(&proof, &context, &generators).unwrap();
+        let mut changed = proof.clone();
+        let (first, second) = (9..41, 41..73);
+        changed.copy_within(second, first.start);
+        changed[41..73].copy_from_slice(&proof[first]);
+        let result = TrainingProof::verify_bytes(&changed, &context, &generators);
+        assert!(result.is_err(), "{name}: two commitments changed places");
+    }
+
+    let again = tempfile::tempdir().unwrap();
+    frozen::write_training(again.path()).unwrap();
+    for name in ["statement.json", "proof-fast.bin", "proof-compact.bin"] {
+        assert_eq!(read(name), fs::read(again.path().join(name)).unwrap(), "{name}");
     }
 }

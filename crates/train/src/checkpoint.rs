@@ -315,7 +315,8 @@ fn smallest(config: &TrainingConfig, step: &Step<'_>) -> Result<Prepared, Checkp
         let prepared = match attempt(TrainingConfig { tolerance, ..config.clone() }, step) {
             // Another tolerance may state the learning rate well enough.
             Err(error @ CheckpointError::Config(ConfigError::Unrepresentable { .. })) => {
-                last = Some(error);
+                // A weight that is off says more than that a wider tolerance cannot be stated.
+                last = last.or(Some(error));
                 continue;
             }
             other => other?,

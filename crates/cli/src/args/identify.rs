@@ -45,11 +45,11 @@ pub(crate) enum IdentifyCommand {
 /// How sure the answer must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ModeChoice {
-    /// Error rate 2.5 %, 26 queries at the least
+    /// Error rate 2.5 %, 25 queries at the least for SAME
     Quick,
-    /// Error rate 1 %, about 50 queries at the least
+    /// Error rate 1 %, 50 queries at the least for SAME
     Audit,
-    /// Error rate 0.1 %, about 150 queries at the least
+    /// Error rate 0.1 %, 145 queries at the least for SAME
     Extended,
 }
 
@@ -274,6 +274,10 @@ pub(crate) struct RobustnessArgs {
     /// Seed of the keys, to repeat a measurement [default: new keys]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// Challenges on which the distance of each server that tells log-probabilities is measured, beside the runs: what
+    /// a right answer is [0: none]
+    #[arg(long, default_value = "100", value_name = "N")]
+    pub(crate) measured_on: u32,
     /// Only behaviours whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,

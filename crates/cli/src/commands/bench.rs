@@ -136,9 +136,17 @@ fn identity(args: &BenchIdentityArgs, console: &Console) -> Result<IdentityRepor
         comparison: identity::comparison(args.seed)?,
     };
     if let Some(folder) = &args.plots {
+        report.plot(folder)?;
+    }
+    Ok(report)
+}
+
+impl IdentityReport {
+    /// Draws the plots into a folder, which is made if it is not there.
+    fn plot(&self, folder: &Path) -> Result<(), CliError> {
         let plots = [
-            ("false-decisions.svg", identity::false_decision_plot(&report.false_decisions)),
-            ("queries.svg", identity::efficiency_plot(&report.efficiency)),
+            ("false-decisions.svg", identity::false_decision_plot(&self.false_decisions)),
+            ("queries.svg", identity::efficiency_plot(&self.efficiency)),
         ];
         fs::create_dir_all(folder).map_err(CliError::io("create", folder))?;
         for (name, plot) in plots {
@@ -146,8 +154,8 @@ fn identity(args: &BenchIdentityArgs, console: &Console) -> Result<IdentityRepor
             let svg = plot.map_err(|reason| CliError::Content { path: path.clone(), reason })?;
             write_atomically(&path, FileMode::Shared, |out| out.write_all(svg.as_bytes()))?;
         }
+        Ok(())
     }
-    Ok(report)
 }
 
 impl Report for IdentityReport {

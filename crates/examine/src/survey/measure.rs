@@ -6,28 +6,17 @@ use std::{
 };
 
 use lorica_identity::{
-    Answer, Bank, Challenge, ChallengeKey, Question, RARE_THRESHOLD, Respondent as _, Scored, score_challenge,
+    Answer, Bank, Challenge, ChallengeKey, Question, Respondent as _, Scored, score_challenge,
 };
 use lorica_zoo::{MemberName, Pair, Zoo};
 use rayon::prelude::*;
 
 use super::{POSITIONS, Stage, SurveyError, open, threads::concurrently};
-use crate::local::LocalModel;
+use crate::{local::LocalModel, measured::Measured};
 
 /// Challenges that all members answer before their answers are compared and forgotten: with a whole vocabulary told at
 /// each position, answers of a hundred members take some memory.
 const BATCH: usize = 5;
-
-/// A measured mean.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Measured {
-    /// The mean of the scores.
-    pub(super) mean: f64,
-    /// The standard error of the mean.
-    pub(super) standard_error: f64,
-    /// The share of scores above the threshold of rare differences.
-    pub(super) visible: f64,
-}
 
 /// The measured mean of each pair, in their order.
 pub(super) fn means(
@@ -84,14 +73,4 @@ fn score_batch(
         }
     }
     Ok(())
-}
-
-impl Measured {
-    fn of(scores: &[f64]) -> Self {
-        let n = scores.len() as f64;
-        let mean = scores.iter().sum::<f64>() / n;
-        let variance = scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        let visible = scores.iter().filter(|score| **score > RARE_THRESHOLD).count() as f64 / n;
-        Self { mean, standard_error: (variance / n).sqrt(), visible }
-    }
 }

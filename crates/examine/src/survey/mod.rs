@@ -1,10 +1,6 @@
 //! A survey of the zoo: the real run on many pairs whose relation is known, and what it said.
 //!
-//! Whether a decision was right cannot follow from how a model was made: eight bits may change it less than gamma, or
-//! more. So the mean distance of each pair is measured first, on challenges of another key and many more of them than a
-//! run asks. A decision by the mean is wrong where the measured mean contradicts it by more than three standard errors.
-//! DIFFERENT by rare differences is wrong where the measured share of visible differences is not above the share that
-//! the test refuses.
+//! Whether a decision was right is measured: [`crate::measured`].
 
 mod measure;
 mod relations;
@@ -19,8 +15,8 @@ use std::{
 };
 
 use lorica_identity::{
-    Bank, BankError, ChallengeKey, Decision, DifferentBy, Mode, Plan, PlanError, PlanParts, Question,
-    RARE_NULL, RespondentError, ScoreError, ScoreScale, SequentialTest,
+    Bank, BankError, ChallengeKey, Decision, Mode, Plan, PlanError, PlanParts, Question, RespondentError,
+    ScoreError, ScoreScale, SequentialTest,
 };
 use lorica_zoo::{Pair, Relation, Zoo};
 use rand::{RngExt as _, SeedableRng as _, seq::SliceRandom as _};
@@ -29,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     local::{LocalModel, LocalOptions},
+    measured::{Allowed, Measured},
     run::{Contender, Examination, Fault, LedgerError, Rounds, Unwritten},
 };
 
@@ -37,9 +34,6 @@ pub use report::{ByRelation, ClearlyDifferent, Confusion};
 
 /// Prefixes of a prompt that are compared.
 const POSITIONS: usize = 4;
-/// Standard errors between a measured mean and a threshold before a decision counts as wrong.
-const STANDARD_ERRORS: f64 = 3.0;
-
 /// How a survey is made.
 #[derive(Debug, Clone)]
 pub struct SurveyOptions {
@@ -111,20 +105,6 @@ pub struct Run {
     pub seconds: f64,
 }
 
-/// Which decisions are not wrong, by the measured mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Allowed {
-    /// The mean is below delta* and not above gamma: DIFFERENT is wrong.
-    Same,
-    /// The mean is between the thresholds: SAME and DIFFERENT are both wrong.
-    Neither,
-    /// The mean is above gamma and not below delta*: SAME is wrong.
-    Different,
-    /// The mean is too near to a threshold to call one of them wrong.
-    Unclear,
-}
-
 /// Why there is no survey.
 #[derive(Debug, thiserror::Error)]
 pub enum SurveyError {
@@ -174,34 +154,10 @@ pub enum Stage {
     Running(usize, usize),
 }
 
-impl Allowed {
-    /// What a measured mean allows.
-    fn of(mean: f64, standard_error: f64, gamma: f64, delta_star: f64) -> Self {
-        let slack = STANDARD_ERRORS * standard_error;
-        let (lower, upper) = (mean - slack, mean + slack);
-        if upper <= gamma {
-            Self::Same
-        } else if lower >= delta_star {
-            Self::Different
-        } else if lower > gamma && upper < delta_star {
-            Self::Neither
-        } else {
-            Self::Unclear
-        }
-    }
-}
-
 impl Run {
     /// Whether the decision is wrong by what was measured.
     pub fn is_wrong(&self) -> bool {
-        match self.decision {
-            Decision::Undecided => false,
-            Decision::Same => matches!(self.truth, Allowed::Different | Allowed::Neither),
-            Decision::Different { by: DifferentBy::Mean } => {
-                matches!(self.truth, Allowed::Same | Allowed::Neither)
-            }
-            Decision::Different { by: DifferentBy::RareDifferences } => self.visible <= RARE_NULL,
-        }
+        self.truth.contradicts(self.decision, self.visible)
     }
 }
 
@@ -288,7 +244,7 @@ fn one(
     plan: &Plan,
     key: &ChallengeKey,
     pair: &Pair,
-    measured: &measure::Measured,
+    measured: &Measured,
 ) -> Result<Run, SurveyError> {
     let started = Instant::now();
     let (mut reference, mut candidate) = (open(zoo, &pair.reference)?, open(zoo, &pair.candidate)?);
@@ -321,7 +277,7 @@ fn one(
         mean: measured.mean,
         standard_error: measured.standard_error,
         visible: measured.visible,
-        truth: Allowed::of(measured.mean, measured.standard_error, plan.gamma(), plan.delta_star()),
+        truth: measured.allowed(plan),
         decision,
         queries: outcome.state.n,
         seconds: started.elapsed().as_secs_f64(),

@@ -6,7 +6,8 @@ use lorica_identity::{Decision, DifferentBy, Plan, Rate};
 use lorica_zoo::Relation;
 use serde::{Deserialize, Serialize};
 
-use super::{Allowed, Run, Survey, SurveyOptions};
+use super::{Run, Survey, SurveyOptions};
+use crate::measured::Allowed;
 
 /// A mean distance from which a pair counts as clearly different: more than twice delta* of every mode but quick.
 const CLEARLY: f64 = 0.25;
@@ -233,17 +234,25 @@ impl Survey {
             clear.median_queries,
             clear.most_queries,
         );
-        page += "| relation | runs | mean distance: least, median, most | SAME | DIFFERENT | UNDECIDED | wrong | median queries |\n\
-                 |---|---|---|---|---|---|---|---|\n";
+        page += "| relation | runs | mean distance: least, median, most | SAME | DIFFERENT | UNDECIDED | wrong | median queries | \
+                 median seconds |\n|---|---|---|---|---|---|---|---|---|\n";
         for group in &self.by_relation {
-            let [same, different, undecided] = group.decisions;
+            let [same, different, undecided] =
+                group.decisions.map(|count| percent(&Rate::new(count as u64, group.runs as u64)));
+            let mut seconds: Vec<f64> = self
+                .runs
+                .iter()
+                .filter(|run| (run.relation, run.direct) == (group.relation, group.direct))
+                .map(|run| run.seconds)
+                .collect();
+            seconds.sort_by(f64::total_cmp);
             let relation = serde_json::to_value(group.relation)
                 .ok()
                 .and_then(|name| name.as_str().map(ToOwned::to_owned))
                 .unwrap_or_default();
             let _ = writeln!(
                 page,
-                "| {relation}{} | {} | {:.4}, {:.4}, {:.4} | {same} | {different} | {undecided} | {} | {} |",
+                "| {relation}{} | {} | {:.4}, {:.4}, {:.4} | {same} | {different} | {undecided} | {} | {} | {:.1} |",
                 if group.direct { "" } else { ", with other steps" },
                 group.runs,
                 group.mean[0],
@@ -251,6 +260,7 @@ impl Survey {
                 group.mean[2],
                 group.wrong,
                 group.queries,
+                median(&seconds).unwrap_or(f64::NAN),
             );
         }
         page

@@ -62,8 +62,8 @@ pub struct TensorSummary {
     pub shape: Vec<u64>,
     /// Its number type, such as `F32`.
     pub number_type: String,
-    /// SHA-256 over its bytes, as hexadecimal digits.
-    pub sha256: String,
+    /// Digest of its bytes, as hexadecimal digits.
+    pub digest: String,
 }
 
 impl TensorSummary {

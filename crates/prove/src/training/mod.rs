@@ -113,9 +113,12 @@ impl TrainingProver<'_> {
 
         // 1. The statement.
         let step = schedule::begin(transcript, context);
-        let mut randomness = Randomness::new(entropy, self.secret, &step.transcript.state());
-        // 2. The tensors.
         let mut rows = self.start(values.rows()?)?;
+        // More than one witness may satisfy the statement, and nothing of it has been committed to yet.
+        let state = step.transcript.state();
+        let hash = |hasher: &mut blake3::Hasher| rows.values.iter().for_each(|row| row.hash_into(hasher));
+        let mut randomness = Randomness::of_witness(entropy, self.secret, &state, hash);
+        // 2. The tensors.
         let committed = rows.values.split_off(self.start_blinds.len());
         let tensors = rows.commit(committed, &bases, blinding, &mut randomness)?;
         let tensor_blinds = Zeroizing::new(rows.blinds[self.start_blinds.len()..].to_vec());

@@ -3,7 +3,7 @@
 //! An honest prover has integers ([`IntegerValues`]). The trait is there so that a cheating prover can put anything in their
 //! place: field elements that are no integers, leaves that are not what the tensors say.
 
-use lorica_algebra::Scalar;
+use lorica_algebra::{Scalar, scalar};
 use lorica_argument::lookup::TABLE_BITS;
 use lorica_relation::program::evaluate::{Evaluation, Violation, Witness};
 use lorica_relation::program::{Rule, Source};
@@ -76,6 +76,29 @@ impl RowValues {
         self.len() == 0
     }
 
+    /// Takes the row into a hash: its kind and length, then its entries, so that no two lists of rows are taken in alike.
+    pub fn hash_into(&self, hasher: &mut blake3::Hasher) {
+        let kind = match self {
+            RowValues::Narrow(_) => 0u8,
+            RowValues::Wide { .. } => 1,
+            RowValues::Field(_) => 2,
+        };
+        hasher.update(&[kind]);
+        hasher.update(&(self.len() as u64).to_le_bytes());
+        match self {
+            RowValues::Narrow(values) => hash_integers(values, hasher),
+            RowValues::Wide { high, low } => {
+                hash_integers(high, hasher);
+                hash_integers(low, hasher);
+            }
+            RowValues::Field(values) => {
+                for value in values.iter() {
+                    hasher.update(&*Zeroizing::new(scalar::to_bytes(value)));
+                }
+            }
+        }
+    }
+
     /// Cuts 32-bit integers into limbs; `None` if an upper limb leaves 16 bits.
     pub fn wide(values: &[i32]) -> Option<Self> {
         let limbs = values.iter().map(|value| {
@@ -85,6 +108,18 @@ impl RowValues {
         });
         let (high, low): (Vec<i16>, Vec<i16>) = limbs.collect::<Option<Vec<_>>>()?.into_iter().unzip();
         Some(RowValues::Wide { high: Zeroizing::new(high), low: Zeroizing::new(low) })
+    }
+}
+
+/// Integers that are turned into bytes at once.
+const HASHED: usize = 1 << 12;
+
+fn hash_integers(values: &[i16], hasher: &mut blake3::Hasher) {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(2 * HASHED.min(values.len())));
+    for values in values.chunks(HASHED) {
+        bytes.clear();
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        hasher.update(&bytes);
     }
 }
 
@@ -157,13 +192,16 @@ pub struct IntegerValues<'a> {
 }
 
 impl<'a> IntegerValues<'a> {
-    /// Evaluates the parameters of every step. Nothing is checked yet but sizes; the leaves are when they are asked for.
+    /// Evaluates the parameters of every step, and checks what has to be zero; leaves are checked when they are asked for.
     pub fn new(context: &'a Context, witness: &'a Witness) -> Result<Self, ValuesError> {
         let mut evaluation = Evaluation::new(context.program(), witness)?;
         let mut steps = Vec::with_capacity(context.program().steps);
         for step in 0..context.program().steps {
             if step > 0 {
                 evaluation.advance()?;
+            }
+            for check in context.zeros() {
+                evaluation.checked(check, context.exponentials.as_deref())?;
             }
             steps.push(evaluation.clone());
         }
@@ -280,5 +318,34 @@ impl IntegerValues<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_hashed_with_their_kinds_and_lengths() {
+        let digest = |rows: &[RowValues]| {
+            let mut hasher = blake3::Hasher::new();
+            rows.iter().for_each(|row| row.hash_into(&mut hasher));
+            hasher.finalize()
+        };
+        let narrow = |values: &[i16]| RowValues::Narrow(Zeroizing::new(values.to_vec()));
+        let long: Vec<i16> = (0..10_000).map(|i| i as i16).collect();
+        let mut changed = long.clone();
+        changed[9_999] += 1;
+        let lists = [
+            vec![narrow(&[1, 2, 3, 4])],
+            vec![narrow(&[1, 2]), narrow(&[3, 4])],
+            vec![narrow(&[1, 2, 3]), narrow(&[4])],
+            vec![RowValues::wide(&[(1 << 16) + 3, (2 << 16) + 4]).unwrap()],
+            vec![RowValues::Field(Zeroizing::new([1u8, 2, 3, 4].map(Scalar::from).to_vec()))],
+            vec![narrow(&long)],
+            vec![narrow(&changed)],
+        ];
+        let digests: std::collections::HashSet<_> = lists.iter().map(|rows| digest(rows)).collect();
+        assert_eq!(digests.len(), lists.len());
     }
 }

@@ -238,12 +238,10 @@ impl Program {
                 what: "a factor of a product is a product",
             }),
             Value::Product(product) => [&product.left, &product.right].into_iter().try_for_each(|operand| {
-                let Shape { rows, columns } = operand.shape;
-                let sizes = [("rows", rows, MAX_AXIS), ("columns", columns, MAX_AXIS)];
-                let terms = ("terms", operand.terms.len(), MAX_PARTS);
-                for (what, found, limit) in sizes.into_iter().chain([terms]) {
-                    if !(1..=limit).contains(&found) {
-                        let what = format!("{what} of a factor in `{}`", check.name);
+                let lengths = [operand.shape.rows, operand.shape.columns, operand.terms.len()];
+                for (found, limit) in lengths.into_iter().zip([MAX_AXIS, MAX_AXIS, MAX_PARTS]) {
+                    if found == 0 || found > limit {
+                        let what = format!("rows, columns or terms of a factor in `{}`", check.name);
                         return Err(ProgramError::Size { what, found, limit });
                     }
                 }

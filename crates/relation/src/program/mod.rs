@@ -270,16 +270,16 @@ impl Program {
     /// The tensors that a step takes over from the one before, each once, in order.
     pub fn carried(&self) -> Vec<TensorId> {
         let mut carried = Vec::new();
-        let mut add = |source: Source| {
+        let mut add = |source: &Source| {
             if let Source::Before(id) = source
-                && !carried.contains(&id)
+                && !carried.contains(id)
             {
-                carried.push(id);
+                carried.push(*id);
             }
         };
         for check in &self.checks {
-            check.terms.iter().flat_map(|term| term.value.sources()).for_each(&mut add);
-            if let Rule::Exponential { result } = check.rule {
+            check.terms.iter().for_each(|term| term.value.sources().iter().for_each(&mut add));
+            if let Rule::Exponential { result } = &check.rule {
                 add(result);
             }
         }

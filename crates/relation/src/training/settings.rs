@@ -283,6 +283,15 @@ impl Settings {
         list
     }
 
+    /// The largest distance of a probability from the softmax of the outputs, for cross-entropy: `2^-(f+1)` for its own rounding, and
+    /// half a unit of each exponential beside a sum of at least one (`docs/spec/training.md` derives it).
+    pub fn softmax_error(&self) -> Option<f64> {
+        let Loss::CrossEntropy { table, probability_bits, .. } = self.loss else { return None };
+        let others = self.layers.last().map_or(1, |layer| layer.outputs).saturating_sub(1) as f64;
+        let of_exponentials = 0.500001 * others * power(-i64::from(table.scale_bits));
+        Some(power(-i64::from(probability_bits) - 1) + of_exponentials)
+    }
+
     /// SHA-256 of [`Settings::canonical_bytes`].
     pub fn digest(&self) -> Digest {
         Digest::sha256(&self.canonical_bytes())

@@ -143,7 +143,7 @@ fn what_is_not_supported_is_refused_by_name() {
         message(&lora("rank = 4\nalpha = 8\nadapted = [1, 0]")),
         "update.adapted: expected layers from 0 to 1, ascending, found [1, 0]"
     );
-    assert_eq!(with("10]", "1024]"), "model.layers: expected 2 to 511 outputs for cross-entropy, found 1024");
+    assert_eq!(with("10]", "1024]"), "model.layers: expected 2 to 63 outputs for cross-entropy, found 1024");
     let small = with("rate = 0.1", "rate = 0.00001");
     assert!(small.starts_with("update.learning_rate = 0.00001 cannot be stated for W1"), "{small}");
     let bits = CONFIG.to_owned() + "[fixed_point]\nweights = [20, 17]\n";

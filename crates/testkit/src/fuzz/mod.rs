@@ -11,12 +11,14 @@
 //! | `proofs` | session proof, registration proofs, manifest, secret |
 //! | `folders` | transcript header, shard and window log; adapter configuration and weights |
 //! | `rows` | manifests of data sets and models, a joint proof |
+//! | `training` | training proof, record and batches of a run |
 //! | `messages` | what the two parties send each other |
 
 mod folders;
 mod messages;
 mod proofs;
 mod rows;
+mod training;
 
 pub use folders::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, TRANSCRIPT_HEADER, TRANSCRIPT_LOG, TRANSCRIPT_SHARD};
 pub use messages::{
@@ -24,6 +26,7 @@ pub use messages::{
 };
 pub use proofs::{MANIFEST, RANGE_PROOF, REGISTRATION_PROOF, SECRET, SESSION_PROOF};
 pub use rows::{DATA_MANIFEST, JOINT_PROOF, MODEL_MANIFEST};
+pub use training::{RUN_BATCHES, RUN_RECORD, TRAINING_PROOF};
 
 use std::sync::LazyLock;
 
@@ -71,6 +74,9 @@ pub const DECODERS: &[Decoder] = &[
     DATA_MANIFEST,
     MODEL_MANIFEST,
     JOINT_PROOF,
+    TRAINING_PROOF,
+    RUN_RECORD,
+    RUN_BATCHES,
     TRANSCRIPT_HEADER,
     TRANSCRIPT_SHARD,
     TRANSCRIPT_LOG,

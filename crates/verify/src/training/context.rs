@@ -92,11 +92,15 @@ impl Context {
         };
         let Selection { rows: selected, places } = &statement.selection;
         count("samples of all steps", program.steps.saturating_mul(program.samples.per_step), places.len())?;
-        let disordered =
-            selected.iter().zip(selected.iter().skip(1)).filter(|(row, next)| row >= next).count();
-        count("selected rows that are not above the one before", 0, disordered)?;
         let outside = places.iter().filter(|place| **place >= selected.len()).count();
         count("samples that were not selected", 0, outside)?;
+        // Each row once, in order, and used: then the rows of all steps say everything about the selection.
+        let unordered =
+            selected.windows(2).filter(|pair| matches!(pair, [first, second] if first >= second)).count();
+        count("selected rows out of order", 0, unordered)?;
+        let mut used = vec![false; selected.len()];
+        places.iter().for_each(|place| used.iter_mut().skip(*place).take(1).for_each(|used| *used = true));
+        count("selected rows that no step uses", 0, used.iter().filter(|used| !**used).count())?;
         let Start { parameters, carried, samples } = &statement.start;
         count("commitments to samples", selected.len(), samples.len())?;
         count("parameters with commitments", program.parameters.len(), parameters.len())?;
@@ -154,7 +158,8 @@ impl Context {
         for (lane, shape) in self.leaves.lookups() {
             for tree in shape.trees() {
                 let point = vec![Scalar::from(0u8); tree.depth()];
-                for form in self.leaves.forms(lane, tree, &point, |check| self.check_shape(check)) {
+                let forms = self.leaves.forms(lane, tree, &point, |check| self.check_shape(check));
+                for form in forms.into_iter().flatten() {
                     terms.extend(self.program().checks.get(form.check).iter().flat_map(|check| &check.terms));
                 }
             }

@@ -134,26 +134,32 @@ impl LeafLayout {
             .collect()
     }
 
-    /// What the claim on a tree's leaves at a point is about: a form on the entries of each check that has blocks in the tree.
-    pub fn forms<'a>(
-        &'a self,
+    /// What the claim on a tree's leaves at a point is about: a form on the entries of each check that has blocks in the tree. `None`
+    /// if a block does not lie in trees as it should: nothing may be left out silently.
+    pub fn forms(
+        &self,
         lane: Lane,
         tree: LeafTree,
-        point: &'a [Scalar],
-        shape_of: impl Fn(usize) -> Option<Shape> + 'a,
-    ) -> impl Iterator<Item = CutForm> + 'a {
+        point: &[Scalar],
+        shape_of: impl Fn(usize) -> Option<Shape>,
+    ) -> Option<Vec<CutForm>> {
         let end = tree.first.saturating_add(tree.count);
-        self.cuts(lane).iter().filter_map(move |cut| {
+        let mut forms = Vec::new();
+        for cut in self.cuts(lane) {
             let log_size = cut.log_size();
             let size = 1usize << log_size;
             // The steps whose blocks lie in the tree: whole blocks, because sizes decrease and trees begin at multiples of them.
             let from = tree.first.saturating_sub(cut.leaf).div_ceil(size).min(self.steps);
             let to = (end.saturating_sub(cut.leaf) / size).min(self.steps);
-            let count = to.checked_sub(from).filter(|count| *count > 0)?;
+            let Some(count) = to.checked_sub(from).filter(|count| *count > 0) else { continue };
             let (high, low) = split_low(point, log_size);
             let number = cut.leaf.saturating_add(from << log_size).checked_sub(tree.first)? >> log_size;
+            let weights = eq_range(high, number, count);
+            if weights.len() != count {
+                return None;
+            }
             let mut steps = vec![Scalar::from(0u8); self.steps];
-            for (step, weight) in steps.iter_mut().skip(from).zip(eq_range(high, number, count)) {
+            for (step, weight) in steps.iter_mut().skip(from).zip(weights) {
                 *step = weight;
             }
             let (rows, columns) = split_low(low, cut.log_columns);
@@ -166,8 +172,9 @@ impl LeafLayout {
                 rows: axis(rows, cut.first_row, cut.log_rows, shape.rows),
                 columns: axis(columns, cut.first_column, cut.log_columns, shape.columns),
             };
-            Some(CutForm { check: cut.check, form })
-        })
+            forms.push(CutForm { check: cut.check, form });
+        }
+        Some(forms)
     }
 }
 
@@ -281,7 +288,7 @@ mod tests {
                     shapes.get(check).map(|(rows, columns)| Shape { rows: *rows, columns: *columns })
                 };
                 let mut sum = Scalar::from(0u8);
-                for CutForm { check, form } in layout.forms(Lane::Words, tree, &point, shape_of) {
+                for CutForm { check, form } in layout.forms(Lane::Words, tree, &point, shape_of).unwrap() {
                     let (rows, columns) = (form.rows.weights(), form.columns.weights());
                     for (step, of_step) in form.steps.iter().enumerate() {
                         for (row, of_row) in rows.iter().enumerate() {

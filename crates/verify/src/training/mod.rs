@@ -30,7 +30,9 @@ use lorica_argument::collapse::{CollapsedForm, powers};
 use lorica_argument::form::AffineForm;
 use lorica_argument::generators::{Generators, training_slots};
 use lorica_argument::lookup::Layers;
-use lorica_argument::opening::{CommitmentTerms, OpeningError, OpeningProof, OpeningStatement};
+use lorica_argument::opening::{
+    CommitmentTerms, EquationBatch, OpeningEquation, OpeningError, OpeningProof, OpeningStatement,
+};
 use lorica_argument::product::{ProductBases, ProductCommitments, ProductError, ProductProof};
 use lorica_argument::products::{Factors, SlotBases};
 use lorica_argument::transcript::{FiatShamir, Transcript};
@@ -174,6 +176,34 @@ impl Columns for Received<'_> {
     fn enter(&mut self, _groups: &[RowGroup]) {}
 }
 
+/// Independent proofs of which the last, and costliest, equations are checked together.
+#[derive(Debug, Clone, Default)]
+pub struct ProofBatch {
+    equations: EquationBatch,
+    width: usize,
+    slots: usize,
+}
+
+impl ProofBatch {
+    fn add(&mut self, context: &Context, bytes: &[u8], equation: OpeningEquation) {
+        self.width = self.width.max(context.rows.width);
+        self.slots = self.slots.max(context.sizes().slots());
+        // The transcript's first state fixes the statement.
+        let mut transcript = FiatShamir::new(TRAINING_PROTOCOL);
+        let statement = schedule::begin(&mut transcript, context).transcript.state();
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&statement);
+        hasher.update(bytes);
+        self.equations.add(equation, hasher.finalize().as_bytes());
+    }
+
+    /// Whether all equations hold: then every proof that was added is valid.
+    pub fn holds(&self, generators: &Generators) -> bool {
+        let slots = training_slots(self.slots);
+        self.equations.holds(&[&generators.first_rows(self.width), &slots])
+    }
+}
+
 impl TrainingProof {
     /// Reads and verifies a proof.
     pub fn verify_bytes(
@@ -193,6 +223,19 @@ impl TrainingProof {
         generators: &Generators,
         transcript: &mut dyn Transcript,
     ) -> Result<(), TrainingInvalid> {
+        self.open(context, generators, transcript, |opening, statement, transcript| {
+            opening.verify(statement, transcript)
+        })
+    }
+
+    /// Everything of [`TrainingProof::verify`] but the last equation.
+    fn open<T>(
+        &self,
+        context: &Context,
+        generators: &Generators,
+        transcript: &mut dyn Transcript,
+        last: impl FnOnce(&OpeningProof, OpeningStatement<'_>, &mut dyn Transcript) -> Result<T, OpeningError>,
+    ) -> Result<T, TrainingInvalid> {
         let sizes = context.sizes();
         self.check_counts(context, &sizes)?;
         let slots = training_slots(sizes.slots());
@@ -234,7 +277,23 @@ impl TrainingProof {
             form,
             value,
         };
-        Ok(self.opening.verify(statement, end.transcript)?)
+        Ok(last(&self.opening, statement, end.transcript)?)
+    }
+
+    /// Reads a proof and checks all of it but one equation, which is added to a batch.
+    pub fn defer_bytes(
+        bytes: &[u8],
+        context: &Context,
+        generators: &Generators,
+        batch: &mut ProofBatch,
+    ) -> Result<Self, TrainingInvalid> {
+        let proof = Self::from_bytes(bytes, context)?;
+        let transcript = &mut FiatShamir::new(TRAINING_PROTOCOL);
+        let equation = proof.open(context, generators, transcript, |opening, statement, transcript| {
+            opening.equation(statement, transcript)
+        })?;
+        batch.add(context, bytes, equation);
+        Ok(proof)
     }
 
     fn check_counts(&self, context: &Context, sizes: &ProofSizes) -> Result<(), TrainingInvalid> {

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::context::{Context, Start, Statement, StatementError};
 use super::layout::Selection;
-use super::{TrainingInvalid, TrainingProof};
+use super::{ProofBatch, TrainingInvalid, TrainingProof};
 use crate::rows::data::PinnedData;
 use crate::rows::model::PinnedModel;
 use crate::rows::pieces::Pieces;
@@ -213,6 +213,22 @@ impl Run<'_> {
         Digest::sha256(&bytes)
     }
 
+    /// As [`Run::verify`], but for one equation, which is added to a batch: the state that is returned is worth something only if the
+    /// batch holds.
+    pub fn defer(
+        &self,
+        state: &RunState,
+        batches: &[Vec<usize>],
+        proof: &[u8],
+        generators: &Generators,
+        batch: &mut ProofBatch,
+    ) -> Result<RunState, RunInvalid> {
+        let context = self.context(state, batches)?;
+        let read = TrainingProof::defer_bytes(proof, &context, generators, batch)
+            .map_err(|reason| invalid(state, batches, reason))?;
+        Ok(state.after(&context, &read, Digest::sha256(proof)))
+    }
+
     /// Verifies the proof of the next steps; returns the state after them.
     pub fn verify(
         &self,
@@ -222,16 +238,16 @@ impl Run<'_> {
         generators: &Generators,
     ) -> Result<RunState, RunInvalid> {
         let context = self.context(state, batches)?;
-        let read = TrainingProof::verify_bytes(proof, &context, generators).map_err(|reason| {
-            let steps = u64::try_from(batches.len()).unwrap_or(u64::MAX);
-            RunInvalid::Proof {
-                first: state.steps,
-                last: state.steps.saturating_add(steps).saturating_sub(1),
-                reason,
-            }
-        })?;
+        let read = TrainingProof::verify_bytes(proof, &context, generators)
+            .map_err(|reason| invalid(state, batches, reason))?;
         Ok(state.after(&context, &read, Digest::sha256(proof)))
     }
+}
+
+fn invalid(state: &RunState, batches: &[Vec<usize>], reason: TrainingInvalid) -> RunInvalid {
+    let steps = u64::try_from(batches.len()).unwrap_or(u64::MAX);
+    let last = state.steps.saturating_add(steps).saturating_sub(1);
+    RunInvalid::Proof { first: state.steps, last, reason }
 }
 
 impl RunState {

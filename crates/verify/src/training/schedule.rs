@@ -150,7 +150,7 @@ impl<'t, 'c> LookupStep<'t, 'c> {
             for leaf in claims.leaves {
                 equation.value.add_scaled(&leaf.value, factor);
                 for part in
-                    context.leaves.forms(lane, leaf.tree, &leaf.point, |check| context.check_shape(check))
+                    context.leaves.forms(lane, leaf.tree, &leaf.point, |check| context.check_shape(check))?
                 {
                     let check = program.checks.get(part.check)?;
                     let scale = match check.rule {

@@ -28,9 +28,21 @@ pub(super) fn show(args: &BenchShowArgs, console: &Console) -> Result<Exit, CliE
     let bytes = read_at_most(&args.file, MAX_RESULT_BYTES)?;
     let mut document: Value = serde_json::from_slice(&bytes).map_err(|error| content(error.to_string()))?;
     let schema = document.as_object_mut().and_then(|fields| fields.remove("schema"));
-    match schema.as_ref().and_then(Value::as_str) {
+    let schema = schema.as_ref().and_then(Value::as_str);
+    if args.plots.is_some() && schema != Some(IdentityReport::SCHEMA) {
+        return Err(CliError::Usage(
+            "--plots: only a result of `lorica bench identity` has plots".to_owned(),
+        ));
+    }
+    match schema {
         Some(SessionReport::SCHEMA) => shown::<SessionReport>(document, &args.file, console),
-        Some(IdentityReport::SCHEMA) => shown::<IdentityReport>(document, &args.file, console),
+        Some(IdentityReport::SCHEMA) => {
+            let report: IdentityReport = read(document, &args.file)?;
+            if let Some(folder) = &args.plots {
+                report.plot(folder)?;
+            }
+            emit(report, console)
+        }
         Some(SurveyReport::SCHEMA) => shown::<SurveyReport>(document, &args.file, console),
         Some(RelationsReport::SCHEMA) => shown::<RelationsReport>(document, &args.file, console),
         Some(other) => Err(content(format!("schema {other}: expected a result of `lorica bench --json`"))),
@@ -43,8 +55,15 @@ fn shown<T: Report + DeserializeOwned>(
     path: &Path,
     console: &Console,
 ) -> Result<Exit, CliError> {
-    let report: T = serde_json::from_value(document)
-        .map_err(|error| CliError::Content { path: path.to_owned(), reason: error.to_string() })?;
+    emit(read::<T>(document, path)?, console)
+}
+
+fn read<T: DeserializeOwned>(document: Value, path: &Path) -> Result<T, CliError> {
+    serde_json::from_value(document)
+        .map_err(|error| CliError::Content { path: path.to_owned(), reason: error.to_string() })
+}
+
+fn emit<T: Report>(report: T, console: &Console) -> Result<Exit, CliError> {
     console.emit(&Stored(report))?;
     Ok(Exit::Yes)
 }

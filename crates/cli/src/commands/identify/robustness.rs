@@ -40,6 +40,8 @@ pub(crate) struct RobustnessReport {
     runs: u32,
     /// Of servers that tell texts alone.
     text_runs: u32,
+    /// Challenges on which the distance of each server that tells log-probabilities was measured.
+    measured_on: u32,
     /// Seed of the keys, where it was given.
     seed: Option<u64>,
     cases: Vec<CaseResult>,
@@ -78,8 +80,17 @@ pub(super) fn run(args: &RobustnessArgs, console: &Console) -> Result<Robustness
     let keys = keys(args)?;
     let text_runs = args.text_runs.unwrap_or(args.runs).get() as usize;
     let mode = resolve::mode(args.mode)?;
-    let mut suite =
-        Suite { reference: &mut reference, engine, other, recut, bank: &bank, mode, keys: &keys, text_runs };
+    let mut suite = Suite {
+        reference: &mut reference,
+        engine,
+        other,
+        recut,
+        bank: &bank,
+        mode,
+        keys: &keys,
+        text_runs,
+        measured_on: args.measured_on,
+    };
     let progress = console.progress("asking servers", Unit::Items);
     let mut results = Vec::new();
     for case in &cases {
@@ -103,6 +114,7 @@ pub(super) fn run(args: &RobustnessArgs, console: &Console) -> Result<Robustness
         mode: args.mode.name(),
         runs: args.runs.get(),
         text_runs: args.text_runs.unwrap_or(args.runs).min(args.runs).get(),
+        measured_on: args.measured_on,
         seed: args.seed,
         cases: results,
         left_out,
@@ -159,16 +171,36 @@ impl Report for RobustnessReport {
                     Expected::Invisible => "cannot be seen",
                 }
                 .to_owned(),
+                case.measured.map_or_else(|| "-".to_owned(), |found| format!("{:.3}", found.mean)),
                 cell(&case.same),
                 cell(&case.different),
                 cell(&case.undecided),
                 cell(&case.error),
+                case.wrong.map_or_else(|| "-".to_owned(), |wrong| wrong.count.to_string()),
                 case.queries.to_string(),
             ]
         });
-        let header =
-            ["the server", "asked by", "truth", "SAME", "DIFFERENT", "UNDECIDED", "ERROR", "queries"];
+        let header = [
+            "the server",
+            "asked by",
+            "truth",
+            "distance",
+            "SAME",
+            "DIFFERENT",
+            "UNDECIDED",
+            "ERROR",
+            "wrong",
+            "queries",
+        ];
         writeln!(out, "{}", table(&header, rows))?;
+        if self.cases.iter().any(|case| case.measured.is_some()) {
+            let words = format!(
+                "distance: the mean over {} challenges that no run asked; wrong: decisions that it contradicts by more \
+                 than three standard errors",
+                self.measured_on
+            );
+            writeln!(out, "{}", wrapped("", &words))?;
+        }
         for case in &self.cases {
             if let Some(error) = &case.first_error {
                 writeln!(out, "{}", wrapped("", &format!("{}: first error: {error}", case.name)))?;

@@ -138,7 +138,7 @@ fn check(
         proof_bytes += proof.len();
         progress.set(number, all);
     }
-    Ok(TrainVerdict::valid(&pinned, &state, proof_bytes))
+    Ok(TrainVerdict::valid(args, &pinned, &state, proof_bytes))
 }
 
 impl TrainVerdict {
@@ -161,7 +161,7 @@ impl TrainVerdict {
         }
     }
 
-    fn valid(pinned: &PinnedRun, state: &RunState, proof_bytes: usize) -> Self {
+    fn valid(args: &TrainVerifyArgs, pinned: &PinnedRun, state: &RunState, proof_bytes: usize) -> Self {
         let PinnedRun { record, settings, .. } = pinned;
         let matrix = |effective: Effective| MatrixVerdict {
             matrix: effective.tensor,
@@ -169,10 +169,12 @@ impl TrainVerdict {
             momentum: effective.momentum,
             weight_decay: effective.weight_decay,
             tolerance: effective.tolerance,
-            tolerance_in_all: effective.tolerance * state.steps as f64,
+            // What was added to a step goes on through the momentum.
+            tolerance_in_all: effective.tolerance * state.steps as f64 / (1.0 - effective.momentum),
             tolerance_units: effective.tolerance_units,
         };
         let matrices: Vec<MatrixVerdict> = settings.effective().into_iter().map(matrix).collect();
+        let exact = matrices.iter().all(|matrix| matrix.tolerance_units <= 0.5);
         Self {
             verdict: "VALID",
             reason: None,
@@ -185,7 +187,7 @@ impl TrainVerdict {
             model: Some(record.model),
             final_weights: Some(state.parameters_digest()),
             proves: proves(settings, state.steps, &matrices),
-            does_not_prove: does_not_prove(record.batches.steps, state.steps),
+            does_not_prove: does_not_prove(args, exact, record.batches.steps, state.steps),
             matrices,
             seconds: 0.0,
         }
@@ -203,16 +205,23 @@ fn proves(settings: &Settings, steps: u64, matrices: &[MatrixVerdict]) -> Vec<St
     } else {
         "all weights were moved"
     };
-    let tube = if exact {
-        "Every update is the exact one of the fixed-point arithmetic, rounded: SGD, with one possible result"
-            .to_owned()
+    let mut tube = if exact {
+        "Every update is the one of the fixed-point arithmetic, rounded to nearest".to_owned()
     } else {
         let widest = matrices.iter().map(|matrix| matrix.tolerance_in_all).fold(0.0, f64::max);
         format!(
             "Every update lies within a tube around that of SGD: at most the tolerance above in each weight and step, \
-             {widest:.2e} in all. Within the tube its maker was free"
+             {widest:.2e} in all, momentum counted. Within the tube its maker was free, and gradients of later steps follow"
         )
     };
+    match settings.softmax_error() {
+        Some(error) => tube.push_str(&format!(
+            ". Its gradients are taken at probabilities within {error:.1e} of the softmax of the outputs; within that its maker \
+             was free"
+        )),
+        None if exact => tube.push_str(": the steps have one possible result"),
+        None => {}
+    }
     vec![
         format!(
             "The committed weights after step {} came from the committed weights before step 0 by {} of gradient descent on \
@@ -229,15 +238,35 @@ fn proves(settings: &Settings, steps: u64, matrices: &[MatrixVerdict]) -> Vec<St
     ]
 }
 
-fn does_not_prove(steps: u64, proven: u64) -> Vec<String> {
-    let mut list = vec![
-        "Rows of a batch are in the data set; that they were drawn at random is for you to judge from the batches.".to_owned(),
-        "What the data is, how the first weights were made, and how good the model is: nothing is said about them.".to_owned(),
-        "Nobody shows that this is the only run: its maker may have tried others and kept this one.".to_owned(),
-    ];
+fn does_not_prove(args: &TrainVerifyArgs, exact: bool, steps: u64, proven: u64) -> Vec<String> {
+    let mut list = Vec::new();
     if proven < steps {
-        list.insert(0, format!("Steps {proven} to {} of the run have no proof yet.", steps - 1));
+        list.push(format!("Steps {proven} to {} of the run have no proof yet.", steps - 1));
     }
+    for (option, given, what) in
+        [("--data", args.data, "data set"), ("--model", args.model, "weights before step 0")]
+    {
+        if given.is_none() {
+            list.push(format!(
+                "The {what} may be any: its digest above was compared with nothing. Give the one that you were promised by {option}."
+            ));
+        }
+    }
+    if !exact {
+        list.push(
+            "How large the updates are beside the tolerance: weights are private, so only the maker knows. The tolerance is part \
+             of the configuration, which is for you to accept."
+                .to_owned(),
+        );
+    }
+    list.extend(
+        [
+            "Rows of a batch are in the data set; that they were drawn at random is for you to judge from the batches.",
+            "What the data is, how the first weights were made, and how good the model is: nothing is said about them.",
+            "Nobody shows that this is the only run: its maker may have tried others and kept this one.",
+        ]
+        .map(str::to_owned),
+    );
     list
 }
 

@@ -2,7 +2,10 @@
 //!
 //! [`proof_fields`], [`registration_fields`], [`range_fields`] and [`statement_fields`] take their structs apart without `..`, so a new
 //! field does not compile until it is listed; and the suites compare the lists with the tamper cases, so a listed field
-//! without a case fails. JSON artefacts need no list: [`json_leaves`] finds every value there is.
+//! without a case fails. JSON artefacts need no list: [`json_leaves`] finds every value there is. Training proofs and their
+//! statements stand in [`training`].
+
+pub mod training;
 
 use lorica_algebra::point::EncodedPoint;
 use lorica_algebra::{Point, Scalar};

@@ -1,0 +1,8 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use lorica_testkit::fuzz;
+
+fuzz_target!(|bytes: &[u8]| {
+    fuzz::TRAINING_PROOF.run(bytes);
+});
