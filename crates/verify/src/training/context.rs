@@ -94,7 +94,10 @@ impl Context {
         count("samples of all steps", program.steps.saturating_mul(program.samples.per_step), places.len())?;
         let outside = places.iter().filter(|place| **place >= selected.len()).count();
         count("samples that were not selected", 0, outside)?;
-        // Each row is used: then the rows of all steps say everything about the selection.
+        // Each row once, in order, and used: then the rows of all steps say everything about the selection.
+        let disordered =
+            selected.windows(2).filter(|pair| matches!(pair, [row, next] if row >= next)).count();
+        count("selected rows that are not above the one before", 0, disordered)?;
         let mut used = vec![false; selected.len()];
         places.iter().for_each(|place| used.iter_mut().skip(*place).take(1).for_each(|used| *used = true));
         count("selected rows that no step uses", 0, used.iter().filter(|used| !**used).count())?;

@@ -71,7 +71,7 @@ pub(super) fn run(args: &TrainVerifyArgs, console: &Console) -> Result<TrainVerd
     let public = RunFolder::public_at(&args.proof);
     let mut verdict = match check(args, &settings, &public, console) {
         Ok(verdict) => verdict,
-        Err(Refusal::Failed(error)) => return Err(error),
+        Err(Refusal::Failed(error)) => return Err(*error),
         Err(Refusal::Invalid(reason)) => TrainVerdict::invalid(reason),
     };
     verdict.seconds = started.elapsed().as_secs_f64();
@@ -81,12 +81,12 @@ pub(super) fn run(args: &TrainVerifyArgs, console: &Console) -> Result<TrainVerd
 /// A checked NO, or files that could not be looked at.
 enum Refusal {
     Invalid(String),
-    Failed(CliError),
+    Failed(Box<CliError>),
 }
 
 impl From<CliError> for Refusal {
     fn from(error: CliError) -> Self {
-        Self::Failed(error)
+        Self::Failed(Box::new(error))
     }
 }
 
@@ -105,7 +105,7 @@ fn check(
     let files = PublicFiles::read(public)?;
     let read = ReadRun::from_files(&files.files(), settings).map_err(|error| match error {
         // Not a record at all.
-        RecordError::Record(_) => Refusal::Failed(error.into()),
+        RecordError::Record(_) => CliError::from(error).into(),
         other => Refusal::Invalid(other.to_string()),
     })?;
     for (what, expected, found) in
