@@ -15,6 +15,7 @@ use lorica_algebra::kernels::rows::RowError;
 use lorica_algebra::point::EncodedPoint;
 use lorica_argument::generators::Generators;
 use lorica_tensor::Digest;
+use lorica_tensor::name::NameError;
 use lorica_verify::manifest::{CommitmentList, ManifestError};
 use lorica_verify::rows::commitments::RowsError;
 use lorica_verify::rows::statement::JointError;
@@ -28,6 +29,9 @@ pub enum RowsRegistrationError {
     /// The manifest would not be valid.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// A matrix has no name that a manifest may hold.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// The artefacts that were just made do not belong together: a defect of this program.
     #[error("the artefacts made do not read back: {0}")]
     Registered(#[from] RowsError),

@@ -2,6 +2,7 @@
 
 use lorica_algebra::Scalar;
 use lorica_argument::generators::Generators;
+use lorica_relation::training::{Settings, WeightMatrix};
 use lorica_tensor::Digest;
 use lorica_verify::manifest::CommitmentList;
 use lorica_verify::rows::model::{LIMB_BITS, MODEL_FORMAT, ManifestMatrix, ModelManifest, RegisteredModel};
@@ -61,6 +62,36 @@ impl Limbs {
     pub fn low(&self) -> &[i16] {
         &self.low
     }
+}
+
+/// The number of entries of a commitment row for the weights of a configuration: about an eighth of those that move, so that a
+/// step sends few commitments.
+pub fn row_length(settings: &Settings) -> usize {
+    const LEAST: usize = 1 << 10;
+    const MOST: usize = 1 << 14;
+    let weights = settings.weights();
+    let widest = weights.iter().map(|matrix| matrix.shape.columns).max().unwrap_or(1);
+    let moved: usize =
+        weights.iter().filter(|matrix| matrix.update.is_some()).map(|matrix| matrix.shape.entries()).sum();
+    (moved / 8).next_power_of_two().clamp(LEAST, MOST).max(widest.next_power_of_two())
+}
+
+/// Matrices of a configuration as a manifest lists them, and the limbs of their integers, in the same order.
+pub fn weight_matrices<V: Copy + Into<i64> + Zeroize>(
+    matrices: &[WeightMatrix],
+    values: &[Zeroizing<Vec<V>>],
+) -> Result<(Vec<ManifestMatrix>, Vec<Limbs>), RowsRegistrationError> {
+    let (mut listed, mut limbs) = (Vec::new(), Vec::new());
+    for (WeightMatrix { name, shape, bits, .. }, values) in matrices.iter().zip(values) {
+        listed.push(ManifestMatrix {
+            name: name.parse()?,
+            rows: shape.rows,
+            columns: shape.columns,
+            fraction_bits: *bits,
+        });
+        limbs.push(Limbs::of(name, values)?);
+    }
+    Ok((listed, limbs))
 }
 
 /// What is registered.

@@ -8,21 +8,18 @@ use std::{
 
 use lorica_argument::generators::Generators;
 use lorica_prove::{
-    rows::model::{Limbs, ModelRegistration},
+    rows::model::{ModelRegistration, row_length, weight_matrices},
     secret::AdapterSecret,
 };
-use lorica_relation::training::{Settings, WeightMatrix};
+use lorica_relation::training::Settings;
 use lorica_tensor::Digest;
 use lorica_train::{
     DataSet, FixedTrainer, Parameters, Score, Shuffled, initial_parameters,
     model_file::{LinearLayers, floats, write_floats, write_state},
 };
-use lorica_verify::{
-    rows::model::ManifestMatrix,
-    training::{
-        record::{BatchList, InvalidRun, RUN_FORMAT, RunRecord, write_batches},
-        run::carried_matrices,
-    },
+use lorica_verify::training::{
+    record::{BatchList, InvalidRun, RUN_FORMAT, RunRecord, write_batches},
+    run::carried_matrices,
 };
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -70,17 +67,6 @@ struct TestScore {
     accuracy: f64,
 }
 
-/// The number of entries of a commitment row: about an eighth of the parameters, so that a step sends few commitments.
-pub(super) fn row_length(settings: &Settings) -> usize {
-    const LEAST: usize = 1 << 10;
-    const MOST: usize = 1 << 14;
-    let weights = settings.weights();
-    let widest = weights.iter().map(|matrix| matrix.shape.columns).max().unwrap_or(1);
-    let moved: usize =
-        weights.iter().filter(|matrix| matrix.update.is_some()).map(|matrix| matrix.shape.entries()).sum();
-    (moved / 8).next_power_of_two().clamp(LEAST, MOST).max(widest.next_power_of_two())
-}
-
 /// Commits to the weights before the first step, and to what it takes over from a step before it where that is not zero.
 fn register_model(
     settings: &Settings,
@@ -90,21 +76,12 @@ fn register_model(
 ) -> Result<(RegisteredBytes, AdapterSecret), CliError> {
     let secret = own::fresh_secret()?;
     let row_length = row_length(settings);
-    let (mut matrices, mut limbs) = (Vec::new(), Vec::new());
-    let mut add = |weights: &WeightMatrix, of: Limbs| {
-        let name = weights.name.parse().map_err(|error| CliError::Usage(format!("{error}")))?;
-        let (rows, columns) = (weights.shape.rows, weights.shape.columns);
-        matrices.push(ManifestMatrix { name, rows, columns, fraction_bits: weights.bits });
-        limbs.push(of);
-        Ok::<_, CliError>(())
-    };
-    for (weights, values) in settings.weights().iter().zip(parameters) {
-        add(weights, Limbs::of(&weights.name, values)?)?;
-    }
+    let (mut matrices, mut limbs) = weight_matrices(&settings.weights(), parameters)?;
     if carried.iter().any(|values| values.iter().any(|value| *value != 0)) {
-        for (weights, values) in carried_matrices(settings).map_err(InvalidRun::from)?.iter().zip(carried) {
-            add(weights, Limbs::of(&weights.name, values)?)?;
-        }
+        let carried_matrices = carried_matrices(settings).map_err(InvalidRun::from)?;
+        let (more, of_more) = weight_matrices(&carried_matrices, carried)?;
+        matrices.extend(more);
+        limbs.extend(of_more);
     }
     let progress = console.progress("committing to the weights", Unit::Items);
     let registered = ModelRegistration {
