@@ -30,6 +30,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::error::{BenchError, step};
 use crate::float::FloatSession;
 use crate::machine;
 use crate::noise::Noise;
@@ -112,41 +113,6 @@ pub struct SessionTimes {
     pub peak_rss_bytes: Option<u64>,
     /// Activations, exponents and deltas.
     pub transcript_bytes: usize,
-}
-
-/// Why a benchmark could not run.
-#[derive(Debug, thiserror::Error)]
-pub enum BenchError {
-    /// The shape is not supported.
-    #[error(
-        "{modules} modules with {inputs} inputs, {outputs} outputs, rank {rank} and {tokens} tokens are not supported: \
-         expected 1 to 4,096 modules, widths of 1 to 65,536, ranks of 1 to 512, at least 1 token and 1 shared module"
-    )]
-    Shape {
-        /// Modules.
-        modules: usize,
-        /// Inputs.
-        inputs: usize,
-        /// Outputs.
-        outputs: usize,
-        /// Rank.
-        rank: usize,
-        /// Tokens.
-        tokens: usize,
-    },
-    /// A step failed that must not fail on an honest session.
-    #[error("{step} failed on an honest session: {message}")]
-    Step {
-        /// The step.
-        step: &'static str,
-        /// Its error.
-        message: String,
-    },
-}
-
-/// Names the step in which an error came up.
-fn step<T, E: std::fmt::Display>(step: &'static str, result: Result<T, E>) -> Result<T, BenchError> {
-    result.map_err(|error| BenchError::Step { step, message: error.to_string() })
 }
 
 impl SessionShape {
@@ -321,7 +287,7 @@ impl Setting {
     }
 }
 
-fn entropy(noise: &mut Noise) -> Entropy {
+pub(crate) fn entropy(noise: &mut Noise) -> Entropy {
     Entropy(Zeroizing::new(noise.bytes()))
 }
 

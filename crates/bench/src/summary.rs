@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use plotters::prelude::*;
+use plotters::style::RGBColor;
 
+use crate::plot::{self, Line, Plot};
 use crate::session::SessionTimes;
 
 /// One stored run: its name, which is the file's, and its figures.
@@ -86,56 +87,29 @@ pub fn page(runs: &[StoredRun], plot: Option<&str>) -> String {
 }
 
 /// A line of the plot: its name, its colour and what it shows of a run.
-type Line = (&'static str, RGBColor, fn(&SessionTimes) -> f64);
+type Shown = (&'static str, RGBColor, fn(&SessionTimes) -> f64);
 
-const LINES: [Line; 4] = [
-    ("compute, integer", RGBColor(120, 120, 120), |times| times.compute_integer_ms),
-    ("prove, fast", RGBColor(200, 60, 40), |times| times.prove_fast_ms),
-    ("prove, compact", RGBColor(230, 150, 50), |times| times.prove_compact_ms),
-    ("verify, fast", RGBColor(40, 90, 180), |times| times.verify_fast_ms),
+const LINES: [Shown; 4] = [
+    ("compute, integer", plot::GREY, |times| times.compute_integer_ms),
+    ("prove, fast", plot::RED, |times| times.prove_fast_ms),
+    ("prove, compact", plot::ORANGE, |times| times.prove_compact_ms),
+    ("verify, fast", plot::BLUE, |times| times.verify_fast_ms),
 ];
 
 /// A plot of time against token rows, over runs that differ in their tokens alone. `None` with fewer than two of them.
 pub fn growth_plot(runs: &[StoredRun]) -> Option<Result<String, String>> {
     let mut runs: Vec<&SessionTimes> = runs.iter().map(|run| &run.times).collect();
     runs.sort_by_key(|times| times.shape.tokens);
-    let (first, last) = (runs.first()?, runs.last()?);
-    if first.shape.tokens == last.shape.tokens {
-        return None;
-    }
-    let all = || runs.iter().flat_map(|times| LINES.map(|(_, _, value)| value(times)));
-    let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(0.0, f64::max));
-    let tokens = first.shape.tokens as f64..last.shape.tokens as f64 * 1.05;
+    let first = runs.first()?;
     let title = format!(
         "{} modules of {} x {}, rank {}, {} thread(s)",
         first.shape.modules, first.shape.inputs, first.shape.outputs, first.shape.rank, first.threads
     );
-    let mut svg = String::new();
-    let drawn = (|| -> Result<(), Box<dyn std::error::Error>> {
-        let root = SVGBackend::with_string(&mut svg, (760, 460)).into_drawing_area();
-        root.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&root)
-            .caption(title, ("sans-serif", 18))
-            .margin(12)
-            .x_label_area_size(40)
-            .y_label_area_size(64)
-            .build_cartesian_2d(tokens.log_scale(), (low * 0.8..high * 1.3).log_scale())?;
-        chart.configure_mesh().x_desc("token rows").y_desc("milliseconds").draw()?;
-        for (name, colour, value) in LINES {
-            let points = runs.iter().map(|times| (times.shape.tokens as f64, value(times)));
-            chart
-                .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
-                .label(name)
-                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], colour.stroke_width(2)));
-        }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE)
-            .border_style(BLACK.mix(0.3))
-            .draw()?;
-        root.present()?;
-        Ok(())
-    })();
-    Some(drawn.map(|()| svg).map_err(|error| error.to_string()))
+    let line = |(name, colour, value): Shown| Line {
+        name: name.to_owned(),
+        colour,
+        points: runs.iter().map(|times| (times.shape.tokens as f64, value(times))).collect(),
+    };
+    let lines = LINES.map(line).into();
+    Plot { title: &title, size: "token rows", value: "milliseconds", lines }.svg()
 }

@@ -70,7 +70,7 @@ pub(crate) enum CliError {
     #[error("{what}: {found} tokens, the model's context has {allowed}; {hint}")]
     TooLong { what: &'static str, found: usize, allowed: usize, hint: &'static str },
     #[error(transparent)]
-    Bench(#[from] lorica_bench::session::BenchError),
+    Bench(#[from] lorica_bench::error::BenchError),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]

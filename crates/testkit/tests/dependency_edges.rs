@@ -33,7 +33,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "testkit",
         &["adapter", "algebra", "argument", "prove", "relation", "session", "tensor", "transcript", "verify"],
     ),
-    ("bench", &["algebra", "argument", "identity", "prove", "relation", "tensor", "transcript", "verify"]),
+    (
+        "bench",
+        &["algebra", "argument", "identity", "prove", "relation", "tensor", "train", "transcript", "verify"],
+    ),
     (
         "cli",
         &[
