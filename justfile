@@ -38,6 +38,10 @@ bench *shape:
 bench-store:
     scripts/bench
 
+# The stored benchmarks of training proofs: docs/benchmarks/training, with its page. Takes some minutes.
+bench-training *arguments:
+    scripts/bench-training {{arguments}}
+
 # One target of fuzz/ for a number of seconds; needs a nightly toolchain and cargo-fuzz.
 fuzz target seconds="60":
     cargo run --release -p lorica-testkit --example fuzz_seeds

@@ -1,5 +1,6 @@
 //! The command line as it is typed. Nothing here is resolved: paths may not exist, and options may not go together.
 
+pub(crate) mod bench;
 pub(crate) mod identify;
 mod parse;
 pub(crate) mod tensor;
@@ -376,13 +377,17 @@ pub(crate) struct DemoArgs {
 pub(crate) enum BenchCommand {
     /// Compute, register, prove and verify one synthetic session
     Session(BenchSessionArgs),
+    /// Register, train, prove and verify synthetic training steps
+    Training(bench::BenchTrainingArgs),
+    /// Commitment and range argument of 16-bit integers, for each value
+    Lookup(bench::BenchLookupArgs),
     /// False decisions and queries of `identify`, simulated under its real stopping rule
     Identity(BenchIdentityArgs),
     /// Run `identify` on many pairs of a zoo whose relation is known
     Survey(BenchSurveyArgs),
     /// Fit the classifier of relations to a zoo, and test it on models left out
     Relations(BenchRelationsArgs),
-    /// Make a page with tables and a plot from stored results
+    /// Make a page with tables and plots from stored results
     Summary(BenchSummaryArgs),
     /// Print a stored result, as the command that made it would have without --json
     Show(BenchShowArgs),
@@ -418,7 +423,7 @@ pub(crate) struct BenchSessionArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchSummaryArgs {
-    /// Folder with results of `lorica bench session --json`
+    /// Folder with results of `lorica bench session --json`, or of `training` and `lookup`
     pub(crate) folder: PathBuf,
 }
 

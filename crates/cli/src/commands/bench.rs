@@ -3,41 +3,38 @@
 use std::{
     fs,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use lorica_bench::{
     identity::{self, Comparison, Efficiency, FalseDecisions},
     session::{SessionBench, SessionShape, SessionTimes},
-    summary::{self, StoredRun},
 };
-use lorica_tensor::files::{FileMode, read_at_most, write_atomically};
+use lorica_tensor::files::{FileMode, write_atomically};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    args::{BenchCommand, BenchIdentityArgs, BenchSessionArgs, BenchSummaryArgs},
+    args::{BenchCommand, BenchIdentityArgs, BenchSessionArgs},
     error::CliError,
     exit::Exit,
     progress::Unit,
     report::{Console, Report, format},
 };
 
+mod pages;
 mod show;
 mod survey;
-
-/// A stored result is a page of figures; anything larger is something else.
-const MAX_RESULT_BYTES: u64 = 1 << 20;
-/// Runs with this prefix differ in their tokens alone, and make the plot.
-const GROWTH_PREFIX: &str = "growth-";
-const PLOT_FILE: &str = "session-growth.svg";
+mod training;
 
 pub(crate) fn run(command: &BenchCommand, console: &Console) -> Result<Exit, CliError> {
     match command {
         BenchCommand::Session(args) => console.emit(&session(args, console)?),
+        BenchCommand::Training(args) => training::training(args, console),
+        BenchCommand::Lookup(args) => console.emit(&training::lookup(args, console)?),
         BenchCommand::Identity(args) => console.emit(&identity(args, console)?),
         BenchCommand::Survey(args) => console.emit(&survey::survey(args, console)?),
         BenchCommand::Relations(args) => console.emit(&survey::relations(args, console)?),
-        BenchCommand::Summary(args) => console.emit(&summary(args)?),
+        BenchCommand::Summary(args) => console.emit(&pages::summary(args)?),
         BenchCommand::Show(args) => show::show(args, console),
     }
 }
@@ -169,75 +166,5 @@ impl Report for IdentityReport {
 
     fn exit(&self) -> Exit {
         if self.false_decisions.all_within_alpha() { Exit::Yes } else { Exit::No }
-    }
-}
-
-/// The pages made from stored runs.
-#[derive(Debug, Serialize)]
-pub(crate) struct SummaryReport {
-    runs: usize,
-    written: Vec<PathBuf>,
-}
-
-fn summary(args: &BenchSummaryArgs) -> Result<SummaryReport, CliError> {
-    let runs = stored_runs(&args.folder)?;
-    if runs.is_empty() {
-        return Err(CliError::Content {
-            path: args.folder.clone(),
-            reason: "no stored results: expected files made by `lorica bench session --json`".to_owned(),
-        });
-    }
-    let growth: Vec<StoredRun> = runs
-        .iter()
-        .filter(|run| run.name.starts_with(GROWTH_PREFIX))
-        .map(|run| StoredRun { name: run.name.clone(), times: run.times.clone() })
-        .collect();
-    let mut written = Vec::new();
-    let mut write = |name: &str, text: &str| -> Result<(), CliError> {
-        let path = args.folder.join(name);
-        write_atomically(&path, FileMode::Shared, |out| out.write_all(text.as_bytes()))?;
-        written.push(path);
-        Ok(())
-    };
-    let plot = match summary::growth_plot(&growth) {
-        Some(Ok(svg)) => {
-            write(PLOT_FILE, &svg)?;
-            Some(PLOT_FILE)
-        }
-        Some(Err(reason)) => return Err(CliError::Content { path: args.folder.join(PLOT_FILE), reason }),
-        None => None,
-    };
-    write("README.md", &summary::page(&runs, plot))?;
-    Ok(SummaryReport { runs: runs.len(), written })
-}
-
-fn stored_runs(folder: &Path) -> Result<Vec<StoredRun>, CliError> {
-    let unreadable = |source| CliError::Io { action: "read", path: folder.to_owned(), source };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    let read = |path: PathBuf| {
-        let bytes = read_at_most(&path, MAX_RESULT_BYTES)?;
-        let times = serde_json::from_slice(&bytes)
-            .map_err(|error| CliError::Content { path: path.clone(), reason: error.to_string() })?;
-        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(StoredRun { name, times })
-    };
-    paths.into_iter().map(read).collect()
-}
-
-impl Report for SummaryReport {
-    const SCHEMA: &'static str = "lorica-bench-summary/1";
-
-    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        for path in &self.written {
-            writeln!(out, "{}", path.display())?;
-        }
-        Ok(())
     }
 }

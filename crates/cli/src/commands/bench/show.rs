@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     IdentityReport, SessionReport,
     survey::{RelationsReport, SurveyReport},
+    training::{LookupReport, TrainingReport},
 };
 use crate::{
     args::BenchShowArgs,
@@ -36,6 +37,8 @@ pub(super) fn show(args: &BenchShowArgs, console: &Console) -> Result<Exit, CliE
     }
     match schema {
         Some(SessionReport::SCHEMA) => shown::<SessionReport>(document, &args.file, console),
+        Some(TrainingReport::SCHEMA) => shown::<TrainingReport>(document, &args.file, console),
+        Some(LookupReport::SCHEMA) => shown::<LookupReport>(document, &args.file, console),
         Some(IdentityReport::SCHEMA) => {
             let report: IdentityReport = read(document, &args.file)?;
             if let Some(folder) = &args.plots {
