@@ -26,6 +26,12 @@ impl Span {
         }
     }
 
+    /// The part of one of so many equal things.
+    pub fn divided(&self, count: usize) -> Self {
+        let count = count.max(1) as f64;
+        Self { wall_ms: self.wall_ms / count, processor_ms: self.processor_ms / count }
+    }
+
     /// Nanoseconds of processor time for each of so many things.
     pub fn nanoseconds_each(&self, count: usize) -> f64 {
         self.processor_ms * 1e6 / count.max(1) as f64

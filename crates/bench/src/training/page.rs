@@ -7,6 +7,7 @@ use lorica_relation::training::config::{LossKind, UpdateKind};
 use super::{TrainingShape, TrainingTimes};
 use crate::lookup::LookupTimes;
 use crate::plot::{self, Line, Plot};
+use crate::stopwatch::Span;
 
 /// Runs with this prefix differ in their steps alone.
 const STEPS: &str = "steps-";
@@ -161,6 +162,7 @@ pub fn page(runs: &[Stored<TrainingTimes>], lookups: &[Stored<LookupTimes>], plo
          Making the registrations is not in it; *register* says what it takes.\n\
          - *Prove*: the median of proofs with memory warm, each with the verification without which the product gives no proof out.\n\
          - *Plain*: the same steps by the exact trainer without any proof. *Floats*: the same by plain loops in single precision.\n\
+         - *Verify one of several together*: the last equations of as many proofs as are named in one check, for each of them.\n\
          - *Memory*: the largest resident set of the whole process.\n\
          - Times are by the clock on the wall unless they are called processor time, which adds all threads up.\n",
     );
@@ -269,8 +271,8 @@ fn growth(text: &mut String, title: &str, runs: &[&Stored<TrainingTimes>]) {
 fn all(text: &mut String, runs: &[Stored<TrainingTimes>]) {
     text.push_str(
         "\n## All runs\n\nWall / processor milliseconds; the first proof, bases and pin are measured once, in the process of its own.\n\n\
-         | run | whole process | bases | pin | first proof | prove | plain | floats | verify | learning rate |\n\
-         |---|---|---|---|---|---|---|---|---|---|\n",
+         | run | whole process | bases | pin | first proof | prove | plain | floats | verify | verify one of several together | learning rate |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for Stored { name, times } in runs {
         let proofs = &times.proofs;
@@ -287,6 +289,8 @@ fn all(text: &mut String, runs: &[Stored<TrainingTimes>]) {
         ] {
             let _ = write!(text, " {:.1} / {:.1} |", span.wall_ms, span.processor_ms);
         }
+        let Span { wall_ms, processor_ms } = proofs.verify_together;
+        let _ = write!(text, " {wall_ms:.1} / {processor_ms:.1} ({}) |", proofs.together);
         let _ = writeln!(text, " {} |", times.learning_rate);
     }
     text.push_str(
@@ -410,7 +414,6 @@ pub fn plots(runs: &[Stored<TrainingTimes>]) -> Result<Vec<PagePlot>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stopwatch::Span;
     use crate::training::{ProofTimes, RegistrationTimes};
 
     fn times(steps: usize, update: UpdateKind) -> TrainingTimes {
@@ -451,6 +454,8 @@ mod tests {
                 float: span(8.0),
                 prove: span(600.0 * steps as f64),
                 verify: span(101.0),
+                verify_together: span(51.0),
+                together: 4,
                 prove_over_plain: 60.0,
                 proof_bytes: 40_100,
                 row_bytes: 32_000,

@@ -9,9 +9,9 @@ use lorica_tensor::Digest;
 use lorica_train::{FixedTrainer, FloatTrainer};
 use lorica_verify::rows::data::RegisteredData;
 use lorica_verify::rows::model::RegisteredModel;
-use lorica_verify::training::TrainingProof;
 use lorica_verify::training::leaves::Lane;
 use lorica_verify::training::run::{Run, RunId};
+use lorica_verify::training::{ProofBatch, TrainingProof};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -47,6 +47,10 @@ pub struct ProofTimes {
     pub prove: Span,
     /// Verification of a proof from its bytes.
     pub verify: Span,
+    /// Verification of the proofs of all repetitions and the first one, their last equations together, divided by their number.
+    pub verify_together: Span,
+    /// How many proofs that is.
+    pub together: usize,
     /// Processor time of [`prove`](Self::prove) over that of [`plain`](Self::plain).
     pub prove_over_plain: f64,
     /// Bytes of the proof.
@@ -130,7 +134,7 @@ impl TrainingBench {
 
         say("making the steps and the first proof");
         let chunk = step("training", trainer()?.run(&data, &batches))?;
-        let mut prove = || {
+        let mut prove = || -> Result<Vec<u8>, BenchError> {
             let entropy = entropy(&mut noise);
             Ok(step("proving", prover.next(&state, &blinds, &batches, &chunk.witness, &entropy))?.proof)
         };
@@ -143,16 +147,30 @@ impl TrainingBench {
 
         say("making the steps, proving and verifying again");
         let (mut plain, mut float, mut proved, mut verified) = (vec![], vec![], vec![], vec![]);
+        let mut all_proofs = vec![proof.clone()];
         for _ in 0..self.repetitions {
             let mut trainer = trainer()?;
             plain.push(timed(|| step("training", trainer.run(&data, &batches)))?);
             let mut trainer = FloatTrainer::new(&config, &settings, &parameters);
             let mut steps = || batches.iter().try_for_each(|batch| trainer.step(&data, batch));
             float.push(timed(|| step("training in floats", steps()))?);
-            proved.push(timed(&mut prove)?);
+            let started = Stopwatch::start();
+            let another = prove()?;
+            proved.push(started.span());
+            all_proofs.push(another);
             let verify = || run.verify(&state, &batches, &proof, &generators);
             verified.push(timed(|| step("verifying", verify()))?);
         }
+        let started = Stopwatch::start();
+        let mut batch = ProofBatch::default();
+        for proof in &all_proofs {
+            step("verifying together", run.defer(&state, &batches, proof, &generators, &mut batch))?;
+        }
+        if !batch.holds(&generators) {
+            return step("verifying together", Err("the proofs do not hold together"));
+        }
+        let together = all_proofs.len();
+        let verify_together = started.span().divided(together);
         let context = step("stating", run.context(&state, &batches))?;
         let read = step("reading the proof", TrainingProof::from_bytes(&proof, &context))?;
         let (plain, prove) = (Span::middle(&plain), Span::middle(&proved));
@@ -168,6 +186,8 @@ impl TrainingBench {
             float: Span::middle(&float),
             prove,
             verify: Span::middle(&verified),
+            verify_together,
+            together,
             prove_over_plain: prove.processor_ms / plain.processor_ms,
             proof_bytes: proof.len(),
             row_bytes: POINT_BYTES * (read.tensors.len() + read.multiplicities.len()),

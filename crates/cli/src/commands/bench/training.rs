@@ -146,6 +146,7 @@ impl Report for TrainingReport {
             row("plain steps, f32", proofs.float),
             row("prove, warm", proofs.prove),
             row("verify", proofs.verify),
+            row(&format!("verify, each of {} together", proofs.together), proofs.verify_together),
             row("first proof of a process", proofs.first),
             row("derive the bases, once a process", proofs.bases),
             row("pin data and model, once a process", proofs.pin),
