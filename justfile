@@ -62,3 +62,7 @@ bench-text-tier *arguments:
 # A model against itself behind llama.cpp's server, which is built first: docs/benchmarks/identity/foreign-server.*.
 foreign-server *arguments:
     scripts/foreign/run {{arguments}}
+
+# What the range argument adds to a registration: docs/benchmarks/session/range.md.
+bench-range:
+    scripts/bench-range
