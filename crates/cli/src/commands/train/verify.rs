@@ -320,8 +320,8 @@ impl Report for TrainVerdict {
             } = matrix;
             writeln!(
                 out,
-                "  {matrix:<12} learning rate {learning_rate:.6}, momentum {momentum}, weight decay {weight_decay:.2e}, \
-                 tolerance {tolerance:.2e} ({tolerance_units} units)"
+                "  {matrix:<12} learning rate {learning_rate:.6}, momentum {momentum:.6}, weight decay {weight_decay:.2e}, \
+                 tolerance {tolerance:.2e} ({tolerance_units:.2} units)"
             )?;
         }
         writeln!(out, "\nwhat this proves:")?;
