@@ -8,5 +8,6 @@ mod challenges;
 mod forging;
 mod lookup;
 mod programs;
+mod steps;
 mod vectors;
 mod witness;
