@@ -11,15 +11,15 @@ use lorica_argument::generators::Generators;
 use lorica_prove::rows::data::DataRegistration;
 use lorica_prove::rows::model::{Limbs, ModelRegistration};
 use lorica_prove::secret::AdapterSecret;
-use lorica_prove::training::run::{NextSteps, RunProver};
-use lorica_relation::training::{Settings, TrainingConfig};
+use lorica_prove::training::run::{NextSteps, RunProofError, RunProver};
+use lorica_relation::training::{Settings, TrainingConfig, WeightMatrix};
 use lorica_tensor::Digest;
 use lorica_testkit::adapter::entropy;
 use lorica_testkit::random::Random;
-use lorica_train::{DataSet, FixedTrainer};
+use lorica_train::{DataSet, FixedTrainer, State};
 use lorica_verify::rows::data::{Columns, PinnedData, RegisteredData};
 use lorica_verify::rows::model::{ManifestMatrix, PinnedModel, RegisteredModel};
-use lorica_verify::training::run::{Run, RunId, RunState};
+use lorica_verify::training::run::{Run, RunId, RunInvalid, RunState, carried_matrices};
 use zeroize::Zeroizing;
 
 const ROW_LENGTH: usize = 1024;
@@ -67,9 +67,17 @@ fn register_model(
     values: &[Zeroizing<Vec<i32>>],
     secret: &AdapterSecret,
 ) -> PinnedModel {
+    register_matrices(settings.weights(), values, secret)
+}
+
+fn register_matrices(
+    matrices: Vec<WeightMatrix>,
+    values: &[Zeroizing<Vec<i32>>],
+    secret: &AdapterSecret,
+) -> PinnedModel {
     let generators = Generators::derive(0, 0);
     let random = &mut Random::new(72);
-    let matrices = settings.weights().into_iter().map(|weight| ManifestMatrix {
+    let matrices = matrices.into_iter().map(|weight| ManifestMatrix {
         name: weight.name.parse().unwrap(),
         rows: weight.shape.rows,
         columns: weight.shape.columns,
@@ -231,4 +239,52 @@ fn proofs_of_a_chain_have_nothing_in_common() {
     assert_eq!(parameters.len(), 3 * states[0].parameters.iter().flatten().count());
     assert!(parameters.iter().all(|point| !seen.contains(point)));
     assert!(states[1].carried.iter().flatten().all(|point| seen.contains(point.bytes())));
+}
+
+/// A buffer that a model registers behind its weights enters the first step, and no other one can.
+#[test]
+fn the_first_step_takes_over_the_registered_momentum_alone() {
+    let settings = settings("0.1");
+    let (inputs, width) = (settings.layers[0].inputs, settings.sample_width());
+    let mut random = Random::new(80);
+    let samples: Vec<i16> = (0..ROWS * width).map(|_| random.below(120) as i16 - 60).collect();
+    let entries = settings.weights()[0].shape.entries();
+    let weights =
+        Zeroizing::new((0..entries).map(|_| random.below(60_000) as i32 - 30_000).collect::<Vec<_>>());
+    let buffer = Zeroizing::new((0..entries).map(|_| random.below(600) as i16 - 300).collect::<Vec<_>>());
+    let wide = Zeroizing::new(buffer.iter().map(|value| i32::from(*value)).collect::<Vec<_>>());
+    let secrets = [AdapterSecret::from_seed([3; 32]), AdapterSecret::from_seed([4; 32])];
+    let data = register_data(&settings, &samples, &secrets[0], 81);
+    let mut matrices = settings.weights();
+    matrices.extend(carried_matrices(&settings).unwrap());
+    assert_eq!(matrices[1].name, "momentum.W0");
+    let values = [weights.clone(), wide];
+    let model = register_matrices(matrices.clone(), &values, &secrets[1]);
+    let generators = Generators::derive(ROW_LENGTH, 0);
+    let run = Run { id: NAME, settings: &settings, data: &data, model: &model };
+    let prover =
+        RunProver { run, data_secret: &secrets[0], model_secret: &secrets[1], generators: &generators };
+    let state = run.begin().unwrap();
+    let set = DataSet::new(inputs, width - inputs, samples).unwrap();
+    let batches = [vec![0, 3], vec![3, 4]];
+    let prove = |carried: Zeroizing<Vec<i16>>| {
+        let start = State { steps: 0, parameters: vec![weights.clone()], carried: vec![carried] };
+        let mut trainer = FixedTrainer::resume(settings.clone(), start).unwrap();
+        let witness = trainer.run(&set, &batches).unwrap().witness;
+        let blinds = prover.begin(&state);
+        prover.next(&state, &blinds, &batches, &witness, &entropy(&mut Random::new(82)))
+    };
+    let next = prove(buffer.clone()).unwrap();
+    assert_eq!(run.verify(&state, &batches, &next.proof, &generators), Ok(next.state));
+    // Another buffer, and none: honest steps from what was not registered.
+    let mut other = buffer.clone();
+    other[2] += 100;
+    for carried in [other, Zeroizing::new(vec![0; entries])] {
+        assert!(matches!(prove(carried), Err(RunProofError::Run(RunInvalid::Proof { .. }))));
+    }
+    // A matrix behind the weights that is no buffer.
+    matrices[1].name = "momentum.W1".to_owned();
+    let model = register_matrices(matrices, &values, &secrets[1]);
+    let begun = Run { model: &model, ..run }.begin();
+    assert!(matches!(begun, Err(RunInvalid::Mismatch { .. })), "{:?}", begun.err());
 }

@@ -258,8 +258,7 @@ impl ReadRun {
         Ok(Self { record, batches, data, model })
     }
 
-    /// The longest row of the data set and the model: the number of bases that registration and all proofs need is no larger
-    /// than the least power of two above it, but for short rows.
+    /// The longest row of the data set and the model: with so many bases at hand, registrations and proofs derive none or few more.
     pub fn row_length(&self) -> usize {
         self.data.manifest().row_length().max(self.model.manifest().row_length)
     }
